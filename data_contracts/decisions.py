@@ -1,0 +1,69 @@
+"""The record of every filter: each row that goes in comes out as one decision."""
+
+from enum import StrEnum
+from typing import ClassVar
+
+from data_contracts.record import Record
+
+
+class Verdict(StrEnum):
+    """What became of a row."""
+
+    KEEP = "keep"
+    DROP = "drop"
+    QUARANTINE = "quarantine"
+    """Could not be read or judged; kept aside with the reason."""
+
+
+class Reason(StrEnum):
+    """Why. One value per rule."""
+
+    PASSED = "passed"
+    UNREADABLE = "unreadable"
+    CONTRACT = "contract"
+    """Read, but breaks the contract."""
+    VOID = "void"
+    """Infrastructure failure or crashed run."""
+    UNLABELLED = "unlabelled"
+    NOT_VERIFIED = "not_verified"
+    """The answer is wrong, and the recipe wants verified answers."""
+    ALL_CALLS_FAILED = "all_calls_failed"
+    """C1 (arXiv 2606.03762): wrong, and no call succeeded."""
+    GROUP_ALL_CORRECT = "group_all_correct"
+    """C2: every attempt at the task is right."""
+    GROUP_ALL_WRONG = "group_all_wrong"
+    """C2: every attempt at the task is wrong."""
+    GROUP_TOO_SMALL = "group_too_small"
+    """C2 cannot be decided on fewer than two labelled attempts."""
+    VOID_TURN = "void_turn"
+    """A turn with neither a complete call nor an answer (SimpleTIR)."""
+    DUPLICATE = "duplicate"
+    NO_TOOL_CALL = "no_tool_call"
+    """The recipe wants trajectories that used a tool."""
+    TRUNCATED = "truncated"
+    """Stopped by a limit."""
+    TOO_LONG = "too_long"
+    """More tokens than the recipe's limit."""
+    NOT_RENDERABLE = "not_renderable"
+
+
+class Decision(Record):
+    """Keep or drop, with the reason.
+
+    Example:
+        Decision(subject="attempt-1", stage="sft_dataset", verdict=Verdict.DROP,
+                 reason=Reason.NOT_VERIFIED, evidence='{"outcome":"wrong"}', filter_version="sft-1")
+    """
+
+    contract: ClassVar[str] = "decision"
+
+    subject: str
+    """Key of the row (attempt or task), or `file:line` of what could not be read."""
+    stage: str
+    verdict: Verdict
+    reason: Reason
+    evidence: str
+    """Canonical JSON of the values that the rule saw."""
+    filter_version: str
+    source: str = ""
+    domain: str = ""

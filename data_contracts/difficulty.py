@@ -1,0 +1,46 @@
+"""Difficulty of a task for one student revision: a table of its own; tasks and attempts are never rewritten."""
+
+from typing import ClassVar
+
+from data_contracts.attempts import Policy
+from data_contracts.record import Record
+
+
+class Difficulty(Record):
+    """What G independent attempts say about a task. None: not measured.
+
+    Example: 3 correct of 8 attempts gives pass_rate=0.375, posterior_alpha=4, posterior_beta=6 (uniform prior).
+    """
+
+    contract: ClassVar[str] = "difficulty"
+
+    task_key: str
+    policy: Policy
+    domain: str
+    num_attempts: int
+    """Labelled, independent attempts; void ones are none."""
+    num_correct: int
+    num_void: int
+    num_dependent: int
+    """Labelled attempts left out of the posterior: copies, seeds of unknown independence, other budgets."""
+    pass_rate: float | None
+    """num_correct / num_attempts."""
+    pass_rate_total: int
+    """The field's name for num_attempts; equal to it."""
+    pass_rate_passed: int
+    """The field's name for num_correct; equal to it."""
+    posterior_alpha: float
+    """Beta posterior, uniform prior: 1 + correct."""
+    posterior_beta: float
+    """Beta posterior, uniform prior: 1 + wrong."""
+    interval_low: float
+    """2.5 % quantile of the posterior."""
+    interval_high: float
+    """97.5 % quantile of the posterior."""
+    pass_at_2: float | None
+    pass_at_4: float | None
+    pass_at_8: float | None
+    """Unbiased estimators (arXiv 2107.03374, eq. 1); None where num_attempts < k."""
+    mean_calls: float | None
+    call_success: float | None
+    """Successful calls / calls; None without calls."""

@@ -1,0 +1,200 @@
+"""Manifests: what a dataset, a checkpoint or a report is, by hash; and the spec of a run."""
+
+from enum import StrEnum
+from typing import ClassVar, Self
+
+from data_contracts.attempts import Policy
+from data_contracts.ids import content_hash
+from data_contracts.record import Record
+
+
+class FileEntry(Record):
+    """One file of a manifest."""
+
+    path: str
+    """Relative to the manifest's folder."""
+    sha256: str
+    num_bytes: int
+    num_rows: int | None = None
+
+
+class Parent(Record):
+    """What something was made from."""
+
+    name: str
+    content_hash: str
+
+
+class DatasetManifest(Record):
+    """A folder of Parquet files under one contract. `content_hash` covers contract, files and nothing of time or place."""
+
+    contract: ClassVar[str] = "dataset_manifest"
+
+    name: str
+    record_contract: str
+    """e.g. `token_row@1.0`."""
+    schema_hash: str
+    files: tuple[FileEntry, ...]
+    parents: tuple[Parent, ...]
+    num_rows: int
+    content_hash: str
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        record_contract: str,
+        schema_hash: str,
+        files: tuple[FileEntry, ...],
+        parents: tuple[Parent, ...],
+    ) -> Self:
+        """Build a manifest and its hash."""
+        identity = [name, record_contract, schema_hash, [f.plain() for f in files], [p.plain() for p in parents]]
+        return cls(
+            name=name,
+            record_contract=record_contract,
+            schema_hash=schema_hash,
+            files=files,
+            parents=parents,
+            num_rows=sum(f.num_rows or 0 for f in files),
+            content_hash=content_hash(identity),
+        )
+
+
+class CheckpointManifest(Record):
+    """A folder with a model, its tokenizer and what made it. Clocks and hosts stay outside."""
+
+    contract: ClassVar[str] = "checkpoint_manifest"
+
+    name: str
+    """Name of the student, e.g. `embedded`."""
+    method: str
+    """`init`, `sft` or `rl`."""
+    files: tuple[FileEntry, ...]
+    tokenizer_id: str
+    parents: tuple[Parent, ...]
+    """Dataset and initial checkpoint."""
+    recipe: str
+    """Canonical JSON of the resolved recipe."""
+    num_steps: int
+    content_hash: str
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        name: str,
+        method: str,
+        files: tuple[FileEntry, ...],
+        tokenizer_id: str,
+        parents: tuple[Parent, ...],
+        recipe: str,
+        num_steps: int,
+    ) -> Self:
+        """Build a manifest and its hash."""
+        identity = [
+            name,
+            method,
+            [f.plain() for f in files],
+            tokenizer_id,
+            [p.plain() for p in parents],
+            recipe,
+            num_steps,
+        ]
+        return cls(
+            name=name,
+            method=method,
+            files=files,
+            tokenizer_id=tokenizer_id,
+            parents=parents,
+            recipe=recipe,
+            num_steps=num_steps,
+            content_hash=content_hash(identity),
+        )
+
+    @property
+    def revision(self) -> str:
+        """Short name of this checkpoint as a student revision, e.g. `sft-3f2a9c1b22aa`."""
+        return f"{self.method}-{self.content_hash[:12]}"
+
+
+class Estimate(Record):
+    """A figure with its 95 % interval. None: not measured."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    num_samples: int
+    """Independent units behind the interval: tasks, or seeds."""
+
+
+class EvaluationRow(Record):
+    """One policy on one group of tasks."""
+
+    contract: ClassVar[str] = "evaluation_row"
+
+    policy: Policy
+    label: str
+    """Name in tables: base, sft, rl, ..."""
+    suite: str
+    domain: str
+    """A family, or `all`."""
+    num_tasks: int
+    num_attempts: int
+    num_void: int
+    accuracy: Estimate
+    """Strict: mean over tasks of the pass rate, bootstrap interval over tasks."""
+    accuracy_lenient: Estimate
+    calls_per_attempt: float | None
+    call_success: float | None
+    model_failures: float | None
+    """Share of calls that failed by the model's fault."""
+    tokens_per_attempt: float | None
+    """Sampled tokens."""
+    truncated: float | None
+    """Share of attempts stopped by a limit."""
+
+
+class RunKind(StrEnum):
+    """What a process of its own is asked to do."""
+
+    SAMPLE = "sample"
+    EVALUATE = "evaluate"
+    INIT = "init"
+    SFT = "sft"
+    RL = "rl"
+
+
+class RunSpec(Record):
+    """What a launcher hands to `python -m rollout` or `python -m trainer`: one JSON file.
+
+    Example:
+        RunSpec(kind=RunKind.SFT, recipe="{...}", inputs=(RunInput(name="dataset", path="data/sft", content_hash="ab"),),
+                output="runs/sft", seed=0, num_gpus=0)
+    """
+
+    contract: ClassVar[str] = "run_spec"
+
+    kind: RunKind
+    recipe: str
+    """Canonical JSON of the resolved recipe (tables of the TOML file after --set)."""
+    inputs: tuple["RunInput", ...]
+    output: str
+    """Folder to write; its manifest appears last."""
+    seed: int
+    num_gpus: int = 0
+
+    @property
+    def identity(self) -> str:
+        """Hash of what decides the result: kind, recipe, inputs' hashes and seed; no paths, no devices."""
+        return content_hash([self.kind.value, self.recipe, [[i.name, i.content_hash] for i in self.inputs], self.seed])
+
+
+class RunInput(Record):
+    """One input of a run."""
+
+    name: str
+    """tasks, dataset, checkpoint, teacher..."""
+    path: str
+    content_hash: str
+    """Of its manifest; the reader checks it."""
