@@ -198,3 +198,20 @@ class RunInput(Record):
     path: str
     content_hash: str
     """Of its manifest; the reader checks it."""
+
+
+class RunResult(Record):
+    """What a process of its own leaves as `<output>/result.json`, last of all. No result.json: the run failed.
+
+    A run whose output holds a result of the same identity is complete and is not done again.
+    """
+
+    contract: ClassVar[str] = "run_result"
+
+    kind: RunKind
+    identity: str
+    """`RunSpec.identity` of the spec that was run."""
+    outputs: tuple[RunInput, ...]
+    """What was written, by name; paths relative to the output folder."""
+    metrics: str
+    """Canonical JSON of summary numbers."""

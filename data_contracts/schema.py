@@ -18,14 +18,14 @@ from data_contracts.attempts import Attempt
 from data_contracts.decisions import Decision
 from data_contracts.difficulty import Difficulty
 from data_contracts.ids import content_hash
-from data_contracts.manifests import CheckpointManifest, DatasetManifest, EvaluationRow, RunSpec
+from data_contracts.manifests import CheckpointManifest, DatasetManifest, EvaluationRow, RunResult, RunSpec
 from data_contracts.record import Record
 from data_contracts.tasks import Task
 from data_contracts.token_rows import TokenRow
 
 ROW_CONTRACTS: tuple[type[Record], ...] = (Task, Attempt, TokenRow, Difficulty, Decision, EvaluationRow)
 """Contracts that are stored as Parquet rows."""
-DOCUMENT_CONTRACTS: tuple[type[Record], ...] = (DatasetManifest, CheckpointManifest, RunSpec)
+DOCUMENT_CONTRACTS: tuple[type[Record], ...] = (DatasetManifest, CheckpointManifest, RunSpec, RunResult)
 """Contracts that are stored as JSON documents."""
 
 CONTRACT_KEY = b"toolpath.contract"

@@ -1,0 +1,1 @@
+"""What data exists, why, and when it is remade."""

@@ -1,0 +1,1 @@
+"""Run an agent on a task, get a scored attempt."""

@@ -1,0 +1,1 @@
+"""Turn token rows into a better policy."""
