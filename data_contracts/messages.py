@@ -24,8 +24,9 @@ class ToolCall(Record):
     id: str
     """Unique inside its attempt; the result carries the same id."""
     name: str
+    """Empty for a malformed call."""
     arguments: str
-    """The arguments as JSON text of an object; canonical where we wrote it, verbatim where a log did."""
+    """For a malformed call the raw text that the model wrote; else the arguments as JSON text of an object; canonical where we wrote it, verbatim where a log did."""
 
 
 class Message(Record):

@@ -42,7 +42,9 @@ class Progress:
         self._print()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._print()
 
     def update(self, amount: int = 1, **figures: float) -> None:

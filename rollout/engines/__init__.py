@@ -11,6 +11,7 @@ from typing import Protocol
 
 from data_contracts.messages import Message
 from data_contracts.tools import ToolSpec
+from rollout.errors import InfrastructureError
 
 
 class Finish(StrEnum):
@@ -52,9 +53,6 @@ class Completion:
 class Engine(Protocol):
     """Anything that can act."""
 
-    def sample(self, requests: Sequence[Request]) -> list[Completion]:
-        """One completion per request, in order.
-
-        Raises rollout.errors.InfrastructureError when the engine itself fails.
-        """
+    def sample(self, requests: Sequence[Request]) -> Sequence[Completion | InfrastructureError]:
+        """One completion per request, in order; the failure, where the engine itself failed at one in spite of retries."""
         ...
