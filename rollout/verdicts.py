@@ -1,0 +1,64 @@
+"""Verdicts on attempts and groups. Pure: the trainer asks them online, curation offline, with one answer.
+
+Source: TAO-RL (arXiv 2606.03762) for C1 and C2, SimpleTIR (arXiv 2509.02479) for void turns.
+"""
+
+import re
+from collections.abc import Sequence
+
+from data_contracts.attempts import Attempt, CallRecord, CallStatus, Outcome, Turn
+
+LABELLED = frozenset({Outcome.CORRECT, Outcome.WRONG})
+
+_CALL_MARKER = "<tool_call>"
+_REASONING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
+
+
+def call_succeeded(call: CallRecord, *, needs_output: bool = False) -> bool:
+    """Whether the tool ran without error; with `needs_output`, whether it also printed something.
+
+    `printed=None` (not measured) counts as printed when the result is not blank.
+    """
+    if call.status is not CallStatus.OK:
+        return False
+    printed = bool(call.result.strip()) if call.printed is None else call.printed
+    return printed or not needs_output
+
+
+def all_calls_failed(attempt: Attempt, *, keep_without_call: bool = True, needs_output: bool = False) -> bool:
+    """C1: whether the attempt is wrong and no call in it succeeded. Correct attempts always stay.
+
+    The literal C1 also hits every wrong answer given without a tool: that is `keep_without_call=False`.
+    """
+    if attempt.outcome is not Outcome.WRONG:
+        return False
+    calls = attempt.calls()
+    if not calls:
+        return not keep_without_call
+    return not any(call_succeeded(call, needs_output=needs_output) for call in calls)
+
+
+def informative(outcomes: Sequence[Outcome]) -> bool | None:
+    """C2: whether 0 < rho < 1 over all labelled attempts of one task, taken before C1 drops any.
+
+    None where fewer than two are labelled: nothing can be said.
+    """
+    labelled = [outcome for outcome in outcomes if outcome in LABELLED]
+    if len(labelled) < 2:
+        return None
+    return len(set(labelled)) == 2
+
+
+def void_turn(attempt: Attempt) -> bool:
+    """Whether some turn has neither a complete call nor an answer.
+
+    A malformed or unclosed call is not complete, and text beside it is no answer; nor is reasoning. An answer that
+    was cut is not looked for here: the stop reason tells it.
+    """
+    return any(_is_void(turn) for turn in attempt.turns)
+
+
+def _is_void(turn: Turn) -> bool:
+    if any(call.status is not CallStatus.MALFORMED for call in turn.calls):
+        return False
+    return bool(turn.calls) or _CALL_MARKER in turn.text or not _REASONING.sub("", turn.text).strip()
