@@ -1,0 +1,12 @@
+"""Runs model-written Python in a locked, single-use process; `docs/security.md` says what each layer stops.
+
+>>> with Sandbox() as sandbox:
+...     sandbox.run("1 + 1").stdout
+'2\\n'
+"""
+
+from rollout.sandbox.isolation import IsolationError
+from rollout.sandbox.outcome import Limits, Outcome, Status
+from rollout.sandbox.sandbox import DEFAULT_PRELOAD, Sandbox
+
+__all__ = ["DEFAULT_PRELOAD", "IsolationError", "Limits", "Outcome", "Sandbox", "Status"]

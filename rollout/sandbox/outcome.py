@@ -1,0 +1,69 @@
+"""What a call may use, and what came of it."""
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+
+_MIN_MEMORY_BYTES = 16 * 2**20
+_MIN_NUM_FILES = 16
+
+
+class Status(StrEnum):
+    """How a call ended. None of these is a failure of the infrastructure: that is an exception."""
+
+    OK = "ok"
+    ERROR = "error"
+    """An exception reached the top, or the code ended itself with a non-zero exit code."""
+    TIMEOUT = "timeout"
+    CPU_LIMIT = "cpu_limit"
+    MEMORY = "memory"
+    """A MemoryError reached the top, or the kernel ended the call for want of memory."""
+    OUTPUT_LIMIT = "output_limit"
+    SIGNAL = "signal"
+    """A signal ended the call: a segmentation fault, an abort, a forbidden system-call table."""
+    REJECTED = "rejected"
+    """The source was never run: too large, a NUL character, or no valid Unicode."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one call. Processes, threads and writable files are not bounded but absent."""
+
+    wall_s: float = 5.0
+    """From the moment the code may run; waiting for a free worker does not count."""
+    cpu_s: float = 5.0
+    """Enforced at the next whole second above it, the resolution of the kernel's limit."""
+    memory_bytes: int = 256 * 2**20
+    """Address space above what the interpreter and its preloaded modules occupy."""
+    output_bytes: int = 65_536
+    """Of stdout and of stderr, each."""
+    source_bytes: int = 65_536
+    num_files: int = 32
+    """Open file descriptors."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            _require_at_least(field.name, getattr(self, field.name), 0)
+        _require_at_least("memory_bytes", self.memory_bytes, _MIN_MEMORY_BYTES)
+        _require_at_least("num_files", self.num_files, _MIN_NUM_FILES)
+
+
+def _require_at_least(name: str, value: float, minimum: float) -> None:
+    if value < minimum or value <= 0:
+        raise ValueError(f"sandbox limit {name}={value} is too small: give {minimum or 'more than 0'} or more")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of one call, as data.
+
+    >>> Outcome(Status.OK, stdout="2\\n", stderr="", truncated=False).status
+    <Status.OK: 'ok'>
+    """
+
+    status: Status
+    stdout: str
+    """Printed text, then the `repr` of a last expression; undecodable bytes become U+FFFD."""
+    stderr: str
+    """What was written to stderr, then the traceback, trimmed to the frames of the call's own source."""
+    truncated: bool
+    """Whether stdout or stderr lost bytes to the output limit."""
