@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import ClassVar
 
-from data_contracts.arrow_types import Float32, Int32
+from data_contracts.arrow_types import Float32, Int8, Int32
 from data_contracts.ids import stable_key
 from data_contracts.messages import Message
 from data_contracts.record import Record
@@ -148,14 +148,17 @@ class Turn(Record):
     calls: tuple[CallRecord, ...] = ()
     context_ids_T: tuple[Int32, ...] = ()
     """Tokens that the environment added before this turn: the prompt, or tool results and the next header."""
-    context_kinds_T: tuple[Int32, ...] = ()
+    context_kinds_T: tuple[Int8, ...] = ()
     """SegmentKind code per context token; parallel to context_ids_T."""
     sampled_ids_T: tuple[Int32, ...] = ()
     """Tokens that the model sampled, its end-of-turn token included where it wrote one."""
+    sampled_kinds_T: tuple[Int8, ...] = ()
+    """SegmentKind code per sampled token; parallel to sampled_ids_T."""
     logprobs_T: tuple[Float32, ...] = ()
     """Log-probability, in nats, of each sampled token under the behaviour policy; parallel to sampled_ids_T, or empty."""
     trimmed_tokens: int = 0
-    """Tokens that the model wrote after its own call (an invented observation, say), cut and counted."""
+    """Tokens that the model wrote after its own call (an invented observation, say), cut and counted
+    (white-space separated words for text engines)."""
 
 
 class RewardPart(Record):

@@ -26,7 +26,7 @@ class ToolCall(Record):
     name: str
     """Empty for a malformed call."""
     arguments: str
-    """For a malformed call the raw text that the model wrote; else the arguments as JSON text of an object; canonical where we wrote it, verbatim where a log did."""
+    """JSON text of an object, verbatim where a log or model wrote it; the raw text of the call for a malformed one."""
 
 
 class Message(Record):

@@ -1,0 +1,97 @@
+"""Many attempts at once: completions in batches, tools concurrently, results in order.
+
+Rounds are in lock-step, so that the composition of every batch (and with it every log-probability) depends on the jobs
+alone. The unit of work and of resume is therefore a fixed list of jobs.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from data_contracts.attempts import Attempt
+from data_contracts.tasks import Task
+from rollout.agent import Reply, Setting, Step, Steps, ToolRequest, attempt_steps, derived_seed
+from rollout.engines import Engine, Request
+from rollout.errors import InfrastructureError
+from rollout.tools import ToolResult
+
+TOOL_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt to make."""
+
+    task: Task
+    index: int
+    seed: int
+
+
+def jobs_of(tasks: Sequence[Task], num_attempts: int, seed: int) -> list[Job]:
+    """G jobs per task, adjacent; each seed depends on (seed, task, index) alone."""
+    return [Job(task, index, derived_seed(seed, task.key, index)) for task in tasks for index in range(num_attempts)]
+
+
+class _Live:
+    """An attempt that is under way."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self.step: Step | None = None
+        self.attempt: Attempt | None = None
+        self._advance(lambda: next(steps))
+
+    def reply(self, reply: Reply | InfrastructureError) -> None:
+        """Hand over what the attempt asked for."""
+        if isinstance(reply, InfrastructureError):
+            failure = reply
+            self._advance(lambda: self._steps.throw(failure))
+        else:
+            answer = reply
+            self._advance(lambda: self._steps.send(answer))
+
+    def _advance(self, move: Callable[[], Step]) -> None:
+        try:
+            self.step = move()
+        except StopIteration as end:
+            self.step, self.attempt = None, end.value
+
+
+def run_attempts(
+    jobs: Sequence[Job], engine: Engine, setting: Setting, on_done: Callable[[int], None] | None = None
+) -> list[Attempt]:
+    """Scored attempts, in the order of the jobs. `on_done(n)` is told how many attempts ended in each round."""
+    live = [_Live(attempt_steps(job.task, job.index, job.seed, setting)) for job in jobs]
+    with ThreadPoolExecutor(TOOL_THREADS, thread_name_prefix="tools") as pool:
+        while any(one.step is not None for one in live):
+            before = sum(one.attempt is not None for one in live)
+            _sample_round(live, engine)
+            _tool_round(live, pool)
+            if on_done is not None:
+                on_done(sum(one.attempt is not None for one in live) - before)
+    return [one.attempt for one in live if one.attempt is not None]
+
+
+def _sample_round(live: Sequence[_Live], engine: Engine) -> None:
+    asking = [(one, one.step) for one in live if isinstance(one.step, Request)]
+    completions = engine.sample([request for _, request in asking]) if asking else []
+    for (one, _), completion in zip(asking, completions, strict=True):
+        one.reply(completion)
+
+
+def _tool_round(live: Sequence[_Live], pool: Executor) -> None:
+    acting = [(one, one.step) for one in live if isinstance(one.step, tuple)]
+    waiting = [(one, [pool.submit(_call, request) for request in requests]) for one, requests in acting]
+    for one, futures in waiting:
+        one.reply(_gather(futures))
+
+
+def _call(request: ToolRequest) -> ToolResult:
+    return request.tool.call(request.arguments, request.seed)
+
+
+def _gather(futures: Sequence[Future[ToolResult]]) -> Reply | InfrastructureError:
+    try:
+        return tuple(future.result() for future in futures)
+    except InfrastructureError as failure:
+        return failure
