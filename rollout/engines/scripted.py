@@ -19,6 +19,13 @@ MAX_CALLS = 3
 OTHER_NAMES = ("calculator", "run", "py")
 ANSWERS = ("The answer is {box}.", "The result is {box}.", "So it is {box}.")
 LEADS = ("I {words}.", "Plan: {words}.", "Let me {words}.")
+REMEDIES = (
+    (r"unknown tool", "The tool is {tool}."),
+    (r"malformed", "I mend the JSON."),
+    (r"SyntaxError", "I close the bracket."),
+    (r"Error", "That failed. I read again."),
+)
+"""Words in an error message and what it says to them. The first that fits counts."""
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -77,7 +84,7 @@ class ScriptedEngine:
             return rng.choice(ANSWERS).format(box=f"\\boxed{{{value[0]}}}")
         if len(spoken) >= MAX_CALLS:
             return "I could not compute it."
-        return f"{_regret(plan, observed)}\n{_call(tool, rng.choice(plan.codes()), None, rng)}"
+        return f"{_regret(plan, tool, observed)}\n{_call(tool, rng.choice(plan.codes()), None, rng)}"
 
 
 def _question(messages: Sequence[Message]) -> str:
@@ -96,12 +103,10 @@ def _code(calls: Sequence[ToolCall], tool: str) -> str | None:
     return arguments.get("code") if isinstance(arguments, dict) else None
 
 
-def _regret(plan: Plan, observed: str) -> str:
-    """What it says after a fault: the error's name where the tool gave one, the right plan where the output is a number."""
-    if NUMBER.fullmatch(observed.strip()):
-        return f"No, I {plan.words()}."
-    error = re.search(r"\w+Error", observed)
-    return f"{error[0]}. I call again." if error else "That failed. I call again."
+def _regret(plan: Plan, tool: str, observed: str) -> str:
+    """What it says after a fault: the remedy for an error message, otherwise the plan that it finds on reading again."""
+    remedy = next((words for pattern, words in REMEDIES if re.search(pattern, observed)), "No, I {words}.")
+    return remedy.format(tool=tool, words=plan.words())
 
 
 def _call(tool: str, code: str, slip: Slip | None, rng: Random) -> str:
