@@ -1,0 +1,158 @@
+"""A recipe: one TOML file with one table a stage, and overrides `stage.key=value`."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from data_contracts.ids import canonical_json
+
+RECIPES = Path(__file__).with_name("recipes")
+TABLES = (
+    "tasks",
+    "teacher",
+    "recorded",
+    "init",
+    "sft_data",
+    "sft",
+    "difficulty",
+    "rl_data",
+    "rl",
+    "evaluation",
+    "publish",
+)
+LAUNCH_KEYS = ("seed", "num_gpus")
+"""Keys of a process's table that its launcher takes out: they are fields of the RunSpec."""
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class StageRecipe:
+    """What a process of its own is given."""
+
+    canonical: str
+    """Canonical JSON of the table, without LAUNCH_KEYS."""
+    seed: int
+    num_gpus: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The resolved recipe of a run.
+
+    Example:
+        load_recipe("embedded", ["sft.max_steps=40"]).table("sft")["max_steps"]  # 40
+    """
+
+    name: str
+    tables: dict[str, dict[str, Any]]
+
+    def table(self, stage: str) -> dict[str, Any]:
+        """The table of a stage. Raises ValueError for a stage that this recipe leaves out."""
+        if stage not in self.tables:
+            raise ValueError(f"recipe {self.name!r} has no table [{stage}]: add it, or leave this stage out")
+        return self.tables[stage]
+
+    def parse(self, stage: str, model: type[M]) -> M:
+        """The table of a stage as a record. Raises ValueError for unknown keys (with the nearest name) and bad values."""
+        return parse_table(stage, self.table(stage), model)
+
+    def for_process(self, stage: str) -> StageRecipe:
+        """The table of a stage as its process takes it. Raises ValueError where it states no seed."""
+        table = dict(self.table(stage))
+        if "seed" not in table:
+            raise ValueError(f"recipe {self.name!r}: [{stage}] has no seed; it decides the result: add `seed = 0`")
+        seed, num_gpus = table.pop("seed"), table.pop("num_gpus", 0)
+        return StageRecipe(canonical_json(table), seed, num_gpus)
+
+    def canonical(self) -> str:
+        """The whole resolved recipe as canonical JSON: saved with the published dataset."""
+        return canonical_json({"name": self.name, **self.tables})
+
+
+def parse_table(stage: str, table: dict[str, Any], model: type[M]) -> M:
+    """A recipe table as a record of `model`. Raises ValueError with one line per fault."""
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        known = sorted(model.model_fields)
+        lines = [_fault(stage, fault["type"], fault["loc"], fault["msg"], known) for fault in error.errors()]
+        raise ValueError("; ".join(lines)) from error
+
+
+def _fault(stage: str, kind: str, place: Sequence[str | int], message: str, known: Sequence[str]) -> str:
+    key = ".".join(str(part) for part in place)
+    if kind == "extra_forbidden":
+        return f"recipe [{stage}] has no key {key!r}{nearest(key, known)}"
+    return f"recipe [{stage}] {key}: {message}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """` (did you mean 'x'?)` with the nearest known name, or the list of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else f" (known: {', '.join(names)})"
+
+
+def recipe_path(name: str) -> Path:
+    """The file of a recipe: one of pipelines/recipes, or a path to a TOML file. Raises FileNotFoundError."""
+    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
+    if not path.is_file():
+        known = [found.stem for found in RECIPES.glob("*.toml")]
+        raise FileNotFoundError(
+            f"recipe {name!r} does not exist{nearest(name, known)}: name one of these or a .toml file"
+        )
+    return path
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply overrides `stage.key=value`. Raises ValueError, naming the table, for unknown ones."""
+    path = recipe_path(name)
+    try:
+        tables = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is no valid TOML: {error}") from error
+    for table, value in tables.items():
+        _known_table(table)
+        if not isinstance(value, dict):
+            raise ValueError(f"{path}: {table!r} stands outside any table; put it into one, e.g. [sft]")
+    for override in overrides:
+        _apply(tables, override)
+    return Recipe(path.stem, tables)
+
+
+def default_recipe() -> str:
+    """The recipe that TOOLPATH_RECIPE names, or the embedded one."""
+    return os.environ.get("TOOLPATH_RECIPE") or "embedded"
+
+
+def _known_table(table: str) -> None:
+    if table not in TABLES:
+        raise ValueError(f"a recipe has no table [{table}]{nearest(table, TABLES)}")
+
+
+def _apply(tables: dict[str, dict[str, Any]], override: str) -> None:
+    place, equals, value = override.partition("=")
+    stage, dot, key = place.strip().partition(".")
+    if not (equals and dot and key):
+        raise ValueError(f"--set {override!r}: write stage.key=value, e.g. --set sft.max_steps=40")
+    _known_table(stage)
+    *path, last = key.split(".")
+    table = tables.setdefault(stage, {})
+    for part in path:
+        table = table.setdefault(part, {})
+    table[last] = _value(value.strip())
+
+
+def _value(text: str) -> Any:
+    """A TOML value; what is none is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

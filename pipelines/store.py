@@ -1,0 +1,91 @@
+"""Where data lies on disk, and which version of each asset is the released one. Knows no Dagster.
+
+`<root>/datasets/<name>/<hash>` holds content-addressed datasets, `<root>/runs/<kind>-<identity>` what processes wrote, and
+`<root>/latest/<asset>[/<partition>].json` points to the released version of an asset.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from data_contracts.manifests import CheckpointManifest, Parent, RunInput, RunKind, RunSpec
+from data_contracts.record import Record
+from data_contracts.storage import MANIFEST, DatasetError, read_dataset, verify_files, write_bytes, write_dataset
+from pipelines.recipe import StageRecipe
+
+R = TypeVar("R", bound=Record)
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def data_root() -> Path:
+    """The data folder: TOOLPATH_DATA, or `data` beside the code."""
+    return Path(os.environ.get("TOOLPATH_DATA") or PROJECT / "data").resolve()
+
+
+class Store:
+    """Datasets and checkpoints under one root folder. A `RunInput` names one version of one of them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def write(self, name: str, rows: Iterable[R], record: type[R], parents: Iterable[RunInput] = ()) -> RunInput:
+        """Write rows as a content-addressed dataset; it is not released yet."""
+        lineage = tuple(Parent(name=p.name, content_hash=p.content_hash) for p in parents)
+        folder, manifest = write_dataset(self.root / "datasets", name, rows, record, lineage)
+        return RunInput(name=name, path=str(folder), content_hash=manifest.content_hash)
+
+    def read(self, entry: RunInput, record: type[R]) -> list[R]:
+        """The rows of a dataset, after checking its contract and its hash (law 7)."""
+        return read_dataset(Path(entry.path), record, entry.content_hash)
+
+    def spec(self, kind: RunKind, stage: StageRecipe, inputs: Iterable[RunInput]) -> RunSpec:
+        """The spec of a process; its output folder is named after its identity."""
+        spec = RunSpec(
+            kind=kind,
+            recipe=stage.canonical,
+            inputs=tuple(inputs),
+            output="",
+            seed=stage.seed,
+            num_gpus=stage.num_gpus,
+        )
+        return spec.model_copy(update={"output": str(self.root / "runs" / f"{kind.value}-{spec.identity[:12]}")})
+
+    def release(self, asset: str, entry: RunInput, partition: str | None = None) -> None:
+        """Make `entry` the version of `asset` that later stages read."""
+        path = Path(entry.path)
+        inside = path.relative_to(self.root) if path.is_relative_to(self.root) else path
+        pointer = RunInput(name=asset, path=str(inside), content_hash=entry.content_hash)
+        write_bytes(self._pointer(asset, partition), pointer.canonical().encode())
+
+    def latest(self, asset: str, partition: str | None = None) -> RunInput:
+        """The released version of an asset, path absolute. Raises DatasetError when there is none."""
+        pointer = self._pointer(asset, partition)
+        if not pointer.is_file():
+            label = asset if partition is None else f"{asset} of {partition}"
+            raise DatasetError(f"{label} has no released version in {self.root}: materialise {asset} first")
+        entry = RunInput.from_json(pointer.read_bytes())
+        return entry.model_copy(update={"path": str(self.root / entry.path)})
+
+    def has(self, asset: str, partition: str | None = None) -> bool:
+        """Whether a version of the asset is released."""
+        return self._pointer(asset, partition).is_file()
+
+    def _pointer(self, asset: str, partition: str | None) -> Path:
+        return self.root / "latest" / (f"{asset}.json" if partition is None else f"{asset}/{partition}.json")
+
+
+def checkpoint_manifest(entry: RunInput) -> CheckpointManifest:
+    """The manifest of a checkpoint, its files compared with their hashes. Raises DatasetError for what differs."""
+    folder = Path(entry.path)
+    if not (folder / MANIFEST).is_file():
+        raise DatasetError(f"{folder} has no {MANIFEST}: it is no checkpoint, or was never finished; train it again")
+    manifest = CheckpointManifest.from_json((folder / MANIFEST).read_bytes())
+    if manifest.content_hash != entry.content_hash:
+        raise DatasetError(
+            f"{folder} has content hash {manifest.content_hash}, but {entry.content_hash} is expected: "
+            "the checkpoint changed since it was asked for; materialise this step again"
+        )
+    verify_files(folder, manifest.files)
+    return manifest
