@@ -12,6 +12,8 @@ from rollout.sandbox.wire import EXIT_ERROR, EXIT_MEMORY, EXIT_OK
 
 FILE_NAME = "tool.py"
 _MAX_FRAMES = 8
+_REPORT_ENDS = 1000
+"""Characters kept at either end of a report, whose message can hold a whole document."""
 
 
 def run_cell(source: str) -> int:
@@ -76,7 +78,14 @@ def _report(kind: type[BaseException], error: BaseException, trace: TracebackTyp
     text = "".join(report.format())
     for prefix in (sys.prefix, sys.base_prefix):
         text = text.replace(prefix, "<python>")
-    return text
+    return _middle_left_out(text)
+
+
+def _middle_left_out(text: str) -> str:
+    num_left_out = len(text) - 2 * _REPORT_ENDS
+    if num_left_out <= 0:
+        return text
+    return f"{text[:_REPORT_ENDS]}\n[{num_left_out} characters left out]\n{text[-_REPORT_ENDS:]}"
 
 
 def _keep_own_frames(report: traceback.TracebackException) -> None:

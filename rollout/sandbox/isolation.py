@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from struct import pack
 
-from rollout.sandbox import landlock
+from rollout.sandbox import landlock, seccomp
 from rollout.sandbox.linux import MACHINES, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, prctl, syscall
 from rollout.sandbox.outcome import Limits
 
@@ -36,6 +36,7 @@ def require_linux(system: str, machine: str) -> None:
 
 def lock(limits: Limits) -> None:
     """Lock this process for ever. Raises IsolationError where the kernel refuses an indispensable layer."""
+    _require_seccomp()
     base_bytes = _address_space_bytes()
     with suppress(OSError):  # a read-only /proc: then the kernel's own choice of victim stands
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -46,6 +47,16 @@ def lock(limits: Limits) -> None:
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     _close_files()
     _limit(limits, base_bytes)
+
+
+def _require_seccomp() -> None:
+    try:
+        seccomp.require()
+    except OSError as error:
+        raise IsolationError(
+            f"seccomp filters are not available ({error}): use a kernel with CONFIG_SECCOMP_FILTER, and in a container "
+            "a seccomp profile that allows the seccomp system call (Docker's default does)"
+        ) from error
 
 
 def _address_space_bytes() -> int:

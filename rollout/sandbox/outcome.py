@@ -1,10 +1,11 @@
 """What a call may use, and what came of it."""
 
+import math
 from dataclasses import dataclass, fields
 from enum import StrEnum
 
-_MIN_MEMORY_BYTES = 16 * 2**20
-_MIN_NUM_FILES = 16
+_MINIMA = {"memory_bytes": 16 * 2**20, "num_files": 16}
+"""With less, the interpreter and the zygote cannot work."""
 
 
 class Status(StrEnum):
@@ -19,7 +20,7 @@ class Status(StrEnum):
     """A MemoryError reached the top, or the kernel ended the call for want of memory."""
     OUTPUT_LIMIT = "output_limit"
     SIGNAL = "signal"
-    """A signal ended the call: a segmentation fault, an abort, a forbidden system-call table."""
+    """A signal ended the call: a segmentation fault, an abort, a foreign system-call table."""
     REJECTED = "rejected"
     """The source was never run: too large, a NUL character, or no valid Unicode."""
 
@@ -42,14 +43,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            _require_at_least(field.name, getattr(self, field.name), 0)
-        _require_at_least("memory_bytes", self.memory_bytes, _MIN_MEMORY_BYTES)
-        _require_at_least("num_files", self.num_files, _MIN_NUM_FILES)
-
-
-def _require_at_least(name: str, value: float, minimum: float) -> None:
-    if value < minimum or value <= 0:
-        raise ValueError(f"sandbox limit {name}={value} is too small: give {minimum or 'more than 0'} or more")
+            value, minimum = getattr(self, field.name), _MINIMA.get(field.name, 0)
+            if not (minimum <= value < math.inf and value > 0):
+                raise ValueError(f"sandbox limit {field.name}={value}: give a finite value above {minimum}")
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,8 @@ class Sandbox:
         `random` (and `numpy.random` where preloaded) starts from the seed, taken modulo 2**64; hashes of strings are
         fixed. Raises InfrastructureError when the machinery failed three times; a failure of the code is an Outcome.
         """
+        if self._closed:
+            raise _closed()
         if rejection := self._rejection(code):
             return Outcome(Status.REJECTED, "", rejection, truncated=False)
         return self._call(code, seed % _NUM_SEEDS, self._limits.wall_s)
@@ -89,7 +91,7 @@ class Sandbox:
         worker = self._idle.get()
         try:
             if worker is None:
-                raise ValueError("the sandbox is closed: make a new one")
+                raise _closed()
             for _ in range(_NUM_RETRIES):
                 with suppress(InfrastructureError):
                     return worker.call(code.encode(), seed=seed, wall_s=wall_s)
@@ -114,6 +116,10 @@ class Sandbox:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _closed() -> ValueError:
+    return ValueError("the sandbox is closed: make a new one")
 
 
 def _require_installed(preload: Sequence[str]) -> None:

@@ -19,18 +19,18 @@ _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT = 0x15, 0x35, 0x45
 _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
 _X32_BIT = 0x40000000
 _WORD = 0xFFFFFFFF
-_SET_MODE_FILTER = 1
+_SET_MODE_FILTER, _GET_ACTION_AVAILABLE = 1, 2
 _INSTRUCTION = Struct("<HBBI")
 _NUMBER_OFFSET, _ARCH_OFFSET, _ARGUMENTS_OFFSET = 0, 4, 16
 
 _ALLOWED = """
 read write readv writev pread64 pwrite64 lseek close close_range dup dup2 dup3 fstat stat lstat newfstatat statx
-access faccessat faccessat2 readlink readlinkat getdents64 getcwd fadvise64 mmap munmap mremap mprotect madvise brk
+access faccessat faccessat2 readlink readlinkat getdents64 getcwd mmap munmap mremap mprotect madvise brk
 rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigsuspend rt_sigtimedwait sigaltstack pause alarm
 setitimer getitimer restart_syscall nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday time times
 getrusage getpid getppid gettid getuid geteuid getgid getegid getgroups getresuid getresgid getpgrp getpgid getsid
 futex sched_yield getcpu sysinfo uname getrandom exit exit_group poll ppoll select pselect6 epoll_create1 epoll_ctl
-epoll_wait epoll_pwait eventfd2 pipe pipe2 recvfrom shutdown getsockname getpeername getsockopt
+epoll_wait epoll_pwait eventfd2 pipe recvfrom shutdown getsockname getpeername getsockopt
 """
 
 _ABSENT = ("clone3", "openat2")
@@ -43,15 +43,16 @@ def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> 
     return _INSTRUCTION.pack(code, if_true, if_false, value)
 
 
-_RETURN_ALLOW: Code = (_instruction(_RETURN, _ALLOW),)
+RETURN_ALLOW: Code = (_instruction(_RETURN, _ALLOW),)
 _RETURN_KILL: Code = (_instruction(_RETURN, _KILL),)
 
 
-def _return_errno(number: int) -> Code:
+def return_errno(number: int) -> Code:
+    """Refuse a system call with this errno."""
     return (_instruction(_RETURN, _ERRNO | number),)
 
 
-_RETURN_DENY = _return_errno(errno.EPERM)
+RETURN_DENY = return_errno(errno.EPERM)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class OneOf:
         count = len(self.values)
         tests = [_instruction(_IF_EQUAL, value, count - index, 0) for index, value in enumerate(self.values)]
         high_is_zero = (_instruction(_LOAD, low + 4), _instruction(_IF_EQUAL, 0, 0, count + 1))
-        return (*high_is_zero, _instruction(_LOAD, low), *tests, *_RETURN_DENY)
+        return (*high_is_zero, _instruction(_LOAD, low), *tests, *RETURN_DENY)
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class OnlyBits:
     def code(self) -> Code:
         """Fall through if it holds, else deny."""
         load = _instruction(_LOAD, _ARGUMENTS_OFFSET + 8 * self.argument)
-        return (load, _instruction(_IF_ANY_BIT, ~self.mask & _WORD, 0, 1), *_RETURN_DENY)
+        return (load, _instruction(_IF_ANY_BIT, ~self.mask & _WORD, 0, 1), *RETURN_DENY)
 
 
 _O_LARGEFILE = 0o100000 | 0o400000
@@ -99,6 +100,8 @@ _STREAM_TYPES = tuple(
 _RULES: dict[str, tuple[OneOf | OnlyBits, ...]] = {
     "open": (OnlyBits(1, _READ_FLAGS),),
     "openat": (OnlyBits(2, _READ_FLAGS),),
+    # other flags turn a pipe into a queue of kernel events
+    "pipe2": (OnlyBits(1, os.O_CLOEXEC | os.O_NONBLOCK),),
     "fcntl": (OneOf(1, _FCNTL_COMMANDS),),
     "ioctl": (OneOf(1, _IOCTLS),),
     # reading one's own limits, never setting any
@@ -112,19 +115,13 @@ _RULES: dict[str, tuple[OneOf | OnlyBits, ...]] = {
 
 def policy(machine: Machine) -> dict[int, Code]:
     """System-call number → the code that decides about it; what is missing is denied."""
-    verdicts = dict.fromkeys(_ALLOWED.split(), _RETURN_ALLOW) | {name: _return_errno(errno.ENOSYS) for name in _ABSENT}
+    verdicts = dict.fromkeys(_ALLOWED.split(), RETURN_ALLOW) | {name: return_errno(errno.ENOSYS) for name in _ABSENT}
     for name, conditions in _RULES.items():
-        verdicts[name] = sum((condition.code() for condition in conditions), start=()) + _RETURN_ALLOW
+        verdicts[name] = sum((condition.code() for condition in conditions), start=()) + RETURN_ALLOW
     return {machine.numbers[name]: code for name, code in verdicts.items() if name in machine.numbers}
 
 
-def refusal(machine: Machine, names: tuple[str, ...], error: int) -> bytes:
-    """A filter that answers these system calls with an errno and allows all others: a poorer kernel, for tests."""
-    refused = {machine.numbers[name]: _return_errno(error) for name in names}
-    return assemble(machine, refused, _RETURN_ALLOW)
-
-
-def assemble(machine: Machine, verdicts: dict[int, Code], default: Code = _RETURN_DENY) -> bytes:
+def assemble(machine: Machine, verdicts: dict[int, Code], default: Code = RETURN_DENY) -> bytes:
     """A filter program: check the table, then find the number's code by binary search."""
     runs = groupby(range(max(verdicts) + 2), key=lambda number: verdicts.get(number, default))
     search = _search([(next(numbers), code) for code, numbers in runs])
@@ -139,6 +136,12 @@ def _search(runs: list[tuple[int, Code]]) -> Code:
     middle = len(runs) // 2
     below, above = _search(runs[:middle]), _search(runs[middle:])
     return (_instruction(_IF_AT_LEAST, runs[middle][0], len(below), 0), *below, *above)
+
+
+def require() -> None:
+    """Raise OSError where the kernel has no filters that can end a process."""
+    action = ctypes.c_uint32(_KILL)
+    syscall("seccomp", _GET_ACTION_AVAILABLE, 0, ctypes.addressof(action))
 
 
 class Filter:

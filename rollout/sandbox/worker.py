@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -75,10 +75,7 @@ class Worker:
     def _outcome(self, reply: Reply, stdout: bytes, stderr: bytes) -> Outcome:
         size = self._limits.output_bytes
         truncated = max(len(stdout), len(stderr)) > size
-        if truncated:
-            status = Status.OUTPUT_LIMIT
-        else:
-            status = _status(reply, self._limits.cpu_s)
+        status = Status.OUTPUT_LIMIT if truncated else _status(reply, self._limits.cpu_s)
         return Outcome(status, _text(stdout[:size]), _text(stderr[:size]), truncated)
 
     def _start(self) -> socket.socket:
@@ -113,6 +110,8 @@ class Worker:
     def stop(self) -> None:
         """End the zygote and what runs in it; the next call starts a new one."""
         if self._control:
+            with suppress(OSError):  # it may be gone already
+                self._control.shutdown(socket.SHUT_RDWR)  # reaches it even if a fork of the host holds the socket too
             self._control.close()
         if self._zygote:
             _end(self._zygote)

@@ -16,6 +16,9 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass
+from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
+from os import _exit
+from pathlib import Path
 
 from rollout.sandbox import guest, isolation, seccomp
 from rollout.sandbox.linux import machine
@@ -82,7 +85,7 @@ class Zygote:
             gc.enable()
             exit_code = guest.run_cell(source)
         finally:
-            os._exit(exit_code)
+            _exit(exit_code)  # not looked up in `os`, which the code may have changed
 
 
 def _wait_for(*descriptors: int, timeout_s: float | None = None) -> list[int]:
@@ -100,9 +103,9 @@ def _seed(seed: int) -> None:
 
 
 def _forget_ourselves() -> None:
-    """Leave nothing of this package to import, and no path of the host but Python's own libraries."""
-    library = tuple(str(path) for path in isolation.library_paths())
-    sys.path[:] = [entry for entry in sys.path if entry.startswith(library)]
+    """Leave nothing of this package to import, and no path of the host that cannot be read anyway."""
+    readable = isolation.readable_paths()
+    sys.path[:] = [entry for entry in sys.path if any(Path(entry).is_relative_to(path) for path in readable)]
     for name in [name for name in sys.modules if name.partition(".")[0] == "rollout"]:
         del sys.modules[name]
     for name in [name for name in os.environ if name.startswith("PYTHON")]:
@@ -111,6 +114,8 @@ def _forget_ourselves() -> None:
 
 def main(host: socket.socket, limits: Limits, preload: list[str]) -> None:
     """Preload, lock, greet, serve."""
+    # an editable installation finds modules outside the paths that can be read
+    sys.meta_path[:] = [BuiltinImporter, FrozenImporter, PathFinder]
     allow_list = seccomp.Filter(seccomp.assemble(machine(), seccomp.policy(machine())))
     zygote = Zygote(host, os.pidfd_open(os.getppid()), limits, allow_list)
     for name in preload:

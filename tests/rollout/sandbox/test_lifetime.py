@@ -1,0 +1,233 @@
+"""Zygotes that die, hosts that die, machines that cannot isolate."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from rollout.errors import InfrastructureError
+from rollout.sandbox import IsolationError, Limits, Sandbox, Status
+from rollout.sandbox.isolation import require_linux
+
+ROOT = Path(__file__).parents[3]
+NOBODY = 65_534
+
+
+def descendants(root: int) -> set[int]:
+    """Living processes below `root`, zombies excluded."""
+    parents = dict(_living())
+    found: set[int] = set()
+    while grown := {pid for pid, parent in parents.items() if parent in found | {root}} - found:
+        found |= grown
+    return found
+
+
+def _living() -> list[tuple[int, int]]:
+    rows = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = path.read_text().rpartition(")")[2].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if state != "Z":
+            rows.append((int(path.parent.name), int(parent)))
+    return rows
+
+
+def eventually(condition, seconds: float = 5.0) -> bool:
+    """Whether the condition holds within this time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return bool(condition())
+
+
+def _kill_zygotes(known: set[int]) -> None:
+    mine = os.getpid()
+    for pid in descendants(mine) - known:
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1] == str(mine):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_closing_leaves_no_process():
+    before = descendants(os.getpid())
+    sandbox = Sandbox(num_workers=4)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: sandbox.run("import time\ntime.sleep(0.05)"), range(16)))
+    assert len(descendants(os.getpid()) - before) >= 2
+    sandbox.close()
+    sandbox.close()
+    assert descendants(os.getpid()) <= before
+    with pytest.raises(ValueError, match="closed"):
+        sandbox.run("1")
+
+
+def test_a_call_whose_zygote_is_killed_is_run_again():
+    before = descendants(os.getpid())
+    with Sandbox(num_workers=1) as sandbox, ThreadPoolExecutor(1) as pool:
+        call = pool.submit(sandbox.run, "import time\ntime.sleep(0.5)\nprint('answered')")
+        assert eventually(lambda: len(descendants(os.getpid()) - before) == 2)
+        first = descendants(os.getpid()) - before
+        _kill_zygotes(before)
+        assert call.result(timeout=10).stdout == "answered\n"
+        assert not descendants(os.getpid()) & first
+
+
+def test_a_zygote_that_never_lives_is_an_infrastructure_error():
+    before = descendants(os.getpid())
+    over = threading.Event()
+
+    def keep_killing() -> None:
+        while not over.wait(0.05):
+            _kill_zygotes(before)
+
+    with Sandbox(num_workers=1) as sandbox, ThreadPoolExecutor(1) as pool:
+        killer = pool.submit(keep_killing)
+        with pytest.raises(InfrastructureError):
+            sandbox.run("import time\ntime.sleep(2)")
+        over.set()
+        killer.result()
+        assert sandbox.run("1 + 1").stdout == "2\n"
+
+
+def test_nothing_survives_a_killed_host():
+    code = (
+        "from rollout.sandbox import Sandbox\nsandbox = Sandbox(num_workers=1)\n"
+        "print('up', flush=True)\nsandbox.run('import time; time.sleep(60)')"
+    )
+    host = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
+    assert host.stdout
+    with host, host.stdout:
+        assert host.stdout.readline() == b"up\n"
+        assert eventually(lambda: len(descendants(host.pid)) == 2)
+        started = descendants(host.pid)
+        host.kill()
+    assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started))
+
+
+def test_a_forked_host_needs_a_sandbox_of_its_own():
+    with Sandbox(num_workers=1) as sandbox:
+        child = os.fork()
+        if child == 0:
+            try:
+                sandbox.run("1")
+            except ValueError as error:
+                os._exit(7 if "each process" in str(error) else 1)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        assert sandbox.run("1").stdout == "1\n"
+
+
+def test_a_zygote_outlives_the_thread_that_started_it():
+    before = descendants(os.getpid())
+    with Sandbox(num_workers=1) as sandbox:
+        _kill_zygotes(before)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(sandbox.run, "1").result()
+        zygote = descendants(os.getpid()) - before
+        assert sandbox.run("1").status is Status.OK
+        assert descendants(os.getpid()) - before == zygote
+
+
+WITHOUT = """
+import sys
+from rollout.sandbox import IsolationError, Sandbox, seccomp
+from rollout.sandbox.linux import PR_SET_NO_NEW_PRIVS, machine, prctl
+names, error = sys.argv[1].split(), int(sys.argv[2])
+refused = {machine().numbers[name]: seccomp.return_errno(error) for name in names}
+prctl(PR_SET_NO_NEW_PRIVS, 1)
+seccomp.Filter(seccomp.assemble(machine(), refused, seccomp.RETURN_ALLOW)).install()
+try:
+    with Sandbox(num_workers=1) as sandbox:
+        print(sandbox.run("6 * 7").stdout)
+except IsolationError as error:
+    print("refused:", error)
+"""
+
+
+def _on_a_poorer_kernel(missing: str, error: int) -> str:
+    command = [sys.executable, "-c", WITHOUT, missing, str(error)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(("missing", "named"), [("landlock_create_ruleset", "kernel >= 5.13"), ("seccomp", "seccomp")])
+def test_without_an_indispensable_layer_it_refuses_to_start(missing: str, named: str):
+    said = _on_a_poorer_kernel(missing, errno.ENOSYS)
+    assert said.startswith("refused:")
+    assert named in said
+
+
+def test_without_namespaces_it_works_as_in_a_plain_container():
+    assert _on_a_poorer_kernel("unshare", errno.EPERM) == "42\n\n"
+
+
+@pytest.mark.parametrize(("system", "machine"), [("darwin", "arm64"), ("linux", "riscv64"), ("win32", "AMD64")])
+def test_elsewhere_one_message_says_what_to_use(system: str, machine: str):
+    with pytest.raises(IsolationError, match=f"this is {system} on {machine}: use a Linux machine"):
+        require_linux(system, machine)
+
+
+AS_ORDINARY_USER = """
+import json, sys
+from rollout.sandbox import Limits, Sandbox
+with Sandbox(Limits(wall_s=0.5), num_workers=2) as sandbox:
+    print(json.dumps([sandbox.run(code).status for code in json.load(sys.stdin)]))
+"""
+
+ORDINARY_CALLS = {
+    "import os; assert os.getuid() == 65534": Status.OK,
+    "open('/etc/passwd')": Status.ERROR,
+    "open('/tmp/x', 'w')": Status.ERROR,
+    "import os; os.fork()": Status.ERROR,
+    "import os; os.kill(os.getppid(), 9)": Status.ERROR,
+    "import threading; threading.Thread(target=int).start()": Status.ERROR,
+    "import socket; socket.socket()": Status.ERROR,
+    "while True: pass": Status.TIMEOUT,
+    "bytearray(8 << 30)": Status.MEMORY,
+    "while True: print(1)": Status.OUTPUT_LIMIT,
+    "6 * 7": Status.OK,
+}
+
+
+def _interpreter_for_nobody() -> str:
+    check = "import sys; assert sys.version_info >= (3, 11)"
+    for interpreter in (sys.executable, "/usr/bin/python3"):
+        try:
+            subprocess.run([interpreter, "-c", check], user=NOBODY, group=NOBODY, extra_groups=[], check=True)
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return interpreter
+    pytest.skip("no Python >= 3.11 here that an ordinary user may run")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user; all other tests then run as one")
+def test_it_holds_for_an_ordinary_user():
+    ended = subprocess.run(
+        [_interpreter_for_nobody(), "-c", AS_ORDINARY_USER],
+        input=json.dumps(list(ORDINARY_CALLS)),
+        env={"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd="/",
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert dict(zip(ORDINARY_CALLS, json.loads(ended.stdout), strict=True)) == ORDINARY_CALLS
+
+
+def test_limits_reach_the_zygote():
+    with Sandbox(Limits(memory_bytes=32 * 2**20), num_workers=1) as sandbox:
+        assert sandbox.run("len(bytearray(16 << 20))").status is Status.OK
+        assert sandbox.run("len(bytearray(32 << 20))").status is Status.MEMORY
