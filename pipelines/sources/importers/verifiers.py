@@ -1,0 +1,155 @@
+r"""Results of `vf-eval` (github.com/PrimeIntellect-ai/verifiers, MIT).
+
+Known traps: a crashed run has no completion and reward 0; a lost transcript has a reward but no completion; a broken
+grader says 0 to a `\boxed{}` that equals the answer letter for letter; the total reward may be shaped, so that the
+verdict is the reward function that judges the answer.
+What the wiki tools say to an id that does not exist ("Section not found: ...") is read as a result, not as an error.
+"""
+
+import json
+import re
+from typing import Any
+
+from data_contracts.attempts import Outcome, RepeatKind, RewardPart, StopReason
+from data_contracts.ids import content_hash
+from data_contracts.messages import Message, Role
+from data_contracts.tasks import Split, Task, VerifierRef
+from data_contracts.tools import ToolSpec
+from pipelines.sources.importers.chat import Raw, RawMessage, add_messages, add_prompt, error_if
+from pipelines.sources.importers.recording import Place, Recording, recorded_policy
+from pipelines.sources.importers.transcript import Transcript, TranscriptBuilder
+
+JUDGES = ("correct_answer_reward_func", "check_answer_reward_func", "judge_reward_func", "tool_call_reward_func")
+"""Reward functions that judge the answer alone; a row has one of them."""
+MATH_ENVIRONMENTS = frozenset({"gsm8k", "math_python"})
+
+_ERROR = re.compile(
+    r"^Traceback|\w+Error\b|^Invalid section_id|unexpected keyword argument|missing \d+ required|^'[^']*'$"
+)
+"""Results that are the text of an exception; a bare quoted string is what KeyError prints."""
+_PLACE = re.compile(r"(?P<environment>[^/]+?)--(?P<model>[^/]+)/(?P<run>[^/]+)/[^/]+$")
+_BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
+
+
+class _Function(Raw):
+    name: str
+    description: str = ""
+    parameters: dict[str, Any]
+
+
+class _Tool(Raw):
+    function: _Function
+
+
+class _Info(Raw):
+    oai_tools: list[_Tool] | None = None
+
+
+class _Row(Raw):
+    prompt: list[RawMessage]
+    completion: list[RawMessage]
+    reward: float
+    answer: str = ""
+    info: _Info | None = None
+    judged: float | None = None
+    origin: str
+    """Path of the log in the repository that it came from, or of the file itself."""
+
+
+class VerifiersImporter:
+    """One row is one rollout."""
+
+    name = "verifiers"
+    licence = "MIT"
+
+    def recognises(self, row: dict[str, Any]) -> bool:
+        """By prompt, completion and reward."""
+        return {"prompt", "completion", "reward"} <= row.keys()
+
+    def read(self, row: dict[str, Any], place: Place) -> Recording:
+        """Read one row. Environment, model and run come from the path `<environment>--<model>/<run>/results.jsonl`."""
+        raw = _Row.model_validate({**row, "judged": _judged(row), "origin": _origin(row, place)})
+        environment, model, run = _environment_model_run(raw.origin)
+        builder = TranscriptBuilder(error_if(_ERROR.search))
+        add_prompt(builder, raw.prompt)
+        add_messages(builder, raw.completion)
+        transcript = builder.build()
+        outcome, flags = _judgement(raw, transcript)
+        return Recording(
+            task=_task(raw, environment, self.name, self.licence),
+            policy=recorded_policy(model),
+            run=run,
+            transcript=transcript,
+            stop=StopReason.END if transcript.ends_with_answer else StopReason.UNKNOWN,
+            outcome=outcome,
+            rewards=_rewards(raw),
+            flags=flags,
+            fingerprint=content_hash(row["completion"]),
+            further=RepeatKind.INDEPENDENT,
+        )
+
+
+def _judged(row: dict[str, Any]) -> Any:
+    return next((row[name] for name in JUDGES if name in row), None)
+
+
+def _origin(row: dict[str, Any], place: Place) -> Any:
+    helper = row.get("_src")
+    return helper.get("path", place.file) if isinstance(helper, dict) else place.file
+
+
+def _environment_model_run(path: str) -> tuple[str, str, str]:
+    found = _PLACE.search(path)
+    if found is None:
+        raise ValueError(f"{path} names no model: expected .../<environment>--<model>/<run>/results.jsonl")
+    return found["environment"].replace("-", "_"), found["model"], found["run"]
+
+
+def _task(raw: _Row, environment: str, source: str, licence: str) -> Task:
+    """Prompt and tools are part of the task's key; `source_id` names the question alone."""
+    question = raw.prompt[-1].content if raw.prompt else ""
+    gradable = environment in MATH_ENVIRONMENTS and raw.answer.strip()
+    return Task.create(
+        messages=tuple(Message(role=Role(m.role), content=m.content) for m in raw.prompt),
+        tools=tuple(_tool_spec(tool.function) for tool in (raw.info and raw.info.oai_tools) or ()),
+        verifier=VerifierRef(name="math", reference=raw.answer) if gradable else None,
+        source=source,
+        source_id=f"{environment}/{content_hash([question, raw.answer])[:12]}",
+        domain=environment,
+        licence=licence,
+        split=Split.TEST,
+    )
+
+
+def _tool_spec(function: _Function) -> ToolSpec:
+    parameters = json.dumps(_without_nulls(function.parameters), ensure_ascii=False)
+    return ToolSpec(name=function.name, description=function.description, parameters=parameters)
+
+
+def _without_nulls(value: Any) -> Any:
+    """Schemas that went through Arrow carry every other tool's parameters as nulls."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return value
+
+
+def _judgement(raw: _Row, transcript: Transcript) -> tuple[Outcome, tuple[str, ...]]:
+    verdict = raw.reward if raw.judged is None else raw.judged
+    if not raw.completion:
+        return (Outcome.UNLABELLED, ("missing_transcript",)) if verdict > 0.0 else (Outcome.VOID, ("crashed_run",))
+    if verdict <= 0.0 and raw.answer.strip() and _boxed(transcript) == raw.answer.strip():
+        return Outcome.UNLABELLED, ("broken_grader",)
+    flags = () if raw.reward == verdict else ("shaped_reward",)
+    return Outcome.CORRECT if verdict >= 1.0 else Outcome.WRONG, flags
+
+
+def _boxed(transcript: Transcript) -> str | None:
+    boxes = _BOXED.findall(transcript.final_answer or "")
+    return boxes[-1].strip() if boxes else None
+
+
+def _rewards(raw: _Row) -> tuple[RewardPart, ...]:
+    return (
+        RewardPart(name="recorded", value=raw.reward, version="verifiers-log"),
+        RewardPart(name="recorded_verdict", value=raw.judged, version="verifiers-log"),
+    )
