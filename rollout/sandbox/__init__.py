@@ -5,8 +5,8 @@
 '2\\n'
 """
 
-from rollout.sandbox.isolation import IsolationError
 from rollout.sandbox.outcome import Limits, Outcome, Status
+from rollout.sandbox.refusal import IsolationError
 from rollout.sandbox.sandbox import DEFAULT_PRELOAD, Sandbox
 
 __all__ = ["DEFAULT_PRELOAD", "IsolationError", "Limits", "Outcome", "Sandbox", "Status"]

@@ -12,26 +12,14 @@ from pathlib import Path
 from struct import pack
 
 from rollout.sandbox import landlock, seccomp
-from rollout.sandbox.linux import MACHINES, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, prctl, syscall
+from rollout.sandbox.linux import PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, prctl, syscall
 from rollout.sandbox.outcome import Limits
+from rollout.sandbox.refusal import IsolationError
 
 _NOBODY = 65_534
 _NEW_NET, _NEW_IPC, _NEW_USER = 0x40000000, 0x08000000, 0x10000000
 _CAPABILITY_VERSION_3 = 0x20080522
 _LIBRARY_DIRECTORIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
-
-
-class IsolationError(RuntimeError):
-    """This machine cannot isolate model-written code; the message says what is missing and what to do."""
-
-
-def require_linux(system: str, machine: str) -> None:
-    """Refuse any system but Linux on x86_64 or aarch64."""
-    if system != "linux" or machine not in MACHINES:
-        known = " or ".join(MACHINES)
-        raise IsolationError(
-            f"the sandbox needs Linux on {known}, this is {system} on {machine}: use a Linux machine, VM or container"
-        )
 
 
 def lock(limits: Limits) -> None:

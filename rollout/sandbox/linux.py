@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 from dataclasses import dataclass
+from functools import cache
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
@@ -45,17 +46,23 @@ def _column(index: int) -> dict[str, int]:
 MACHINES = {"x86_64": Machine(0xC000003E, _column(1)), "aarch64": Machine(0xC00000B7, _column(2))}
 
 
+@cache
 def machine() -> Machine:
     """The table of this machine."""
     return MACHINES[platform.machine()]
 
 
-def syscall(name: str, *arguments: int) -> int:
-    """Make a system call; pointers are passed as addresses. Raises the OSError of its errno."""
+@cache
+def _libc() -> ctypes.CDLL:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
+    return libc
+
+
+def syscall(name: str, *arguments: int) -> int:
+    """Make a system call; pointers are passed as addresses. Raises the OSError of its errno."""
     numbers = [machine().numbers[name], *arguments]
-    result = int(libc.syscall(*(ctypes.c_ulong(number) for number in numbers)))
+    result = int(_libc().syscall(*(ctypes.c_ulong(number) for number in numbers)))
     if result < 0:
         raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
     return result

@@ -10,8 +10,8 @@ from queue import LifoQueue
 from types import TracebackType
 
 from rollout.errors import InfrastructureError
-from rollout.sandbox.isolation import require_linux
 from rollout.sandbox.outcome import Limits, Outcome, Status
+from rollout.sandbox.refusal import require_linux
 from rollout.sandbox.selftest import verify
 from rollout.sandbox.worker import Worker
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from rollout.sandbox.isolation import IsolationError
 from rollout.sandbox.outcome import Limits, Outcome, Status
+from rollout.sandbox.refusal import IsolationError
 
 _SHORT_S = 0.05
 _REMEDY = (
@@ -24,7 +24,7 @@ def verify(run: Run, limits: Limits) -> None:
     _verify_locks(run(Path(__file__).with_name("probes.py").read_text(), 0, limits.wall_s + _SHORT_S))
     for code, expected in (
         ("while True: pass", Status.TIMEOUT),
-        (f"bytearray({limits.memory_bytes})", Status.MEMORY),
+        (f"memory = bytearray({limits.memory_bytes})", Status.MEMORY),
         (f"print('x' * {limits.output_bytes + 1})", Status.OUTPUT_LIMIT),
     ):
         found = run(code, 0, _SHORT_S if expected is Status.TIMEOUT else limits.wall_s).status

@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rollout.errors import InfrastructureError
-from rollout.sandbox.isolation import IsolationError
 from rollout.sandbox.outcome import Limits, Outcome, Status
+from rollout.sandbox.refusal import IsolationError
 from rollout.sandbox.wire import EXIT_MEMORY, EXIT_OK, MAX_MESSAGE_BYTES, READY, Reply, Request
 
 _START_S = 120.0

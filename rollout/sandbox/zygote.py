@@ -23,6 +23,7 @@ from pathlib import Path
 from rollout.sandbox import guest, isolation, seccomp
 from rollout.sandbox.linux import machine
 from rollout.sandbox.outcome import Limits
+from rollout.sandbox.refusal import IsolationError
 from rollout.sandbox.wire import EXIT_ERROR, MAX_MESSAGE_BYTES, READY, Reply, Request
 
 _NUM_DESCRIPTORS = 3
@@ -123,7 +124,7 @@ def main(host: socket.socket, limits: Limits, preload: list[str]) -> None:
     guest.prepare_streams()
     try:
         isolation.lock(limits)
-    except isolation.IsolationError as error:
+    except IsolationError as error:
         host.send(str(error).encode())
         return
     _forget_ourselves()

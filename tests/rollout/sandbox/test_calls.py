@@ -1,10 +1,19 @@
 """What an honest call sees."""
 
+import doctest
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 
 import pytest
 
+import rollout.sandbox
 from rollout.sandbox import Limits, Sandbox, Status
+
+
+@pytest.mark.parametrize("module", [rollout.sandbox, rollout.sandbox.outcome])
+def test_examples_in_docstrings_hold(module: ModuleType):
+    results = doctest.testmod(module)
+    assert (results.failed, results.attempted > 0) == (0, True)
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,21 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from rollout.errors import InfrastructureError
 from rollout.sandbox import IsolationError, Limits, Sandbox, Status
-from rollout.sandbox.isolation import require_linux
+from rollout.sandbox.refusal import require_linux
 
 ROOT = Path(__file__).parents[3]
 NOBODY = 65_534
@@ -53,10 +55,10 @@ def eventually(condition, seconds: float = 5.0) -> bool:
 
 
 def _kill_zygotes(known: set[int]) -> None:
-    mine = os.getpid()
-    for pid in descendants(mine) - known:
-        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1] == str(mine):
-            os.kill(pid, signal.SIGKILL)
+    for pid, parent in _living():
+        if parent == os.getpid() and pid not in known:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def test_closing_leaves_no_process():
@@ -167,6 +169,28 @@ def test_without_an_indispensable_layer_it_refuses_to_start(missing: str, named:
     assert named in said
 
 
+@pytest.mark.parametrize(
+    ("module", "layer", "possible"),
+    [
+        ("zygote.py", "self.filter.install()", "fork"),
+        ("isolation.py", "    _close_files()\n", "list the root directory"),
+        ("isolation.py", "    _limit(limits, base_bytes)\n", "bytearray"),
+    ],
+)
+def test_the_start_up_probes_notice_a_layer_that_does_nothing(tmp_path: Path, module: str, layer: str, possible: str):
+    shutil.copytree(ROOT / "rollout" / "sandbox", tmp_path / "rollout" / "sandbox")
+    for name in ("__init__.py", "errors.py"):
+        shutil.copy(ROOT / "rollout" / name, tmp_path / "rollout")
+    weakened = tmp_path / "rollout" / "sandbox" / module
+    source = weakened.read_text()
+    assert source.count(layer) == 1
+    weakened.write_text(source.replace(layer, "    pass\n" if layer.endswith("\n") else "pass"))
+    command = [sys.executable, "-c", "from rollout.sandbox import Sandbox\nSandbox(num_workers=1)"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "IsolationError" in ended.stderr
+    assert possible in ended.stderr.splitlines()[-1]
+
+
 def test_without_namespaces_it_works_as_in_a_plain_container():
     assert _on_a_poorer_kernel("unshare", errno.EPERM) == "42\n\n"
 
@@ -175,6 +199,15 @@ def test_without_namespaces_it_works_as_in_a_plain_container():
 def test_elsewhere_one_message_says_what_to_use(system: str, machine: str):
     with pytest.raises(IsolationError, match=f"this is {system} on {machine}: use a Linux machine"):
         require_linux(system, machine)
+
+
+def test_elsewhere_the_package_imports_so_that_the_message_is_seen():
+    code = (
+        "import socket, sys\nsys.modules['resource'] = None\ndel socket.SOCK_CLOEXEC\n"
+        "from rollout.sandbox import Sandbox\nsys.platform = 'darwin'\nSandbox()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "the sandbox needs Linux" in ended.stderr.splitlines()[-1]
 
 
 AS_ORDINARY_USER = """
