@@ -1,0 +1,26 @@
+"""Exact duplicates: attempts whose transcripts say the same, letter for letter. Near-duplicates are not looked for."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from data_contracts.attempts import Attempt
+from data_contracts.ids import content_hash
+from data_contracts.messages import Message
+
+
+def transcript_hash(attempt: Attempt) -> str:
+    """Hash of what was said, asked and answered; the ids of calls, which are drawn at random, do not count."""
+    return content_hash([_content(message) for message in attempt.messages])
+
+
+def _content(message: Message) -> list[object]:
+    calls = [[call.name, call.arguments] for call in message.tool_calls]
+    return [message.role.value, message.content, message.reasoning, calls, message.name, message.requestor.value]
+
+
+def find_duplicates(attempts: Iterable[Attempt]) -> dict[str, str]:
+    """From the key of each duplicate to the key of its representative: the smallest key, whatever the order of rows."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for attempt in attempts:
+        groups[transcript_hash(attempt)].append(attempt.key)
+    return {key: min(keys) for keys in groups.values() for key in keys if key != min(keys)}
