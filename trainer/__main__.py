@@ -1,0 +1,66 @@
+"""`python -m trainer init|sft|rl`: with `--spec spec.json` as a launcher calls it, or with flags as a person does."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from data_contracts.ids import canonical_json
+from data_contracts.manifests import RunKind, RunSpec
+from rollout.process import guarded
+from trainer.commands import COMMANDS, execute
+from trainer.estimate import describe
+from trainer.recipe import load_table
+from trainer.runs import Run, spec_from_flags
+
+INPUTS = ("dataset", "checkpoint", "tasks", "eval_tasks", "attempts")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__)
+    parser.add_argument("kind", choices=[kind.value for kind in COMMANDS])
+    parser.add_argument("--spec", type=Path, help="a RunSpec as JSON; replaces all other flags")
+    parser.add_argument("--recipe", type=Path, help="TOML file; its table of this kind is read")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes")
+    for name in INPUTS:
+        parser.add_argument(f"--{name}", type=Path, metavar="FOLDER")
+    parser.add_argument("--out", type=Path, help="folder to write")
+    parser.add_argument("--seed", type=int, help="instead of the table's own seed")
+    parser.add_argument("--dry-run", action="store_true", help="print sizes and stop")
+    return parser
+
+
+def _spec(args: argparse.Namespace) -> RunSpec:
+    if args.spec is not None:
+        return _read_spec(args.spec, RunKind(args.kind))
+    missing = [flag for flag in ("recipe", "out") if getattr(args, flag) is None]
+    if missing:
+        raise ValueError(f"{args.kind} needs " + " and ".join(f"--{flag}" for flag in missing) + ", or --spec")
+    table = load_table(args.recipe, args.kind, args.changes)
+    own_seed, num_gpus = table.pop("seed", None), table.pop("num_gpus", 0)
+    seed = own_seed if args.seed is None else args.seed
+    if seed is None:
+        raise ValueError(
+            f"{args.kind} has no seed, which decides the result: add --seed N, or `seed = N` to the recipe"
+        )
+    inputs = {name: getattr(args, name) for name in INPUTS}
+    return spec_from_flags(RunKind(args.kind), canonical_json(table), inputs, args.out, seed, num_gpus)
+
+
+def _read_spec(path: Path, kind: RunKind) -> RunSpec:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no spec {path}: give the JSON file that the launcher wrote")
+    spec = RunSpec.from_json(path.read_text())
+    if spec.kind is not kind:
+        raise ValueError(f"{path} is a spec for {spec.kind.value}: call `python -m trainer {spec.kind.value}`")
+    return spec
+
+
+def main() -> None:
+    """Run one command; print its summary numbers as JSON."""
+    args = _parser().parse_args()
+    spec = _spec(args)
+    print(describe(spec) if args.dry_run else execute(Run(spec)).metrics)
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

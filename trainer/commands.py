@@ -1,0 +1,141 @@
+"""What each kind of run does: read checked inputs, build, train, write the checkpoint."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data_contracts.attempts import Attempt
+from data_contracts.manifests import CheckpointManifest, RunKind, RunResult
+from data_contracts.storage import read_dataset, read_table
+from data_contracts.tasks import Task
+from data_contracts.token_rows import TokenRow
+from rollout.agent import derived_seed
+from rollout.checkpoint import read_checkpoint_manifest
+from rollout.rendering import Family
+from rollout.rendering.family import prompt_pieces, visible
+from trainer import sft
+from trainer.checkpoints import Position
+from trainer.learner import Learner
+from trainer.model import load_model, load_tokenizer
+from trainer.optim import make_optimizer
+from trainer.packing import Pack, check_budget, from_table
+from trainer.recipe import SCRATCH, InitRecipe, SftRecipe, TrainRecipe, parse_recipe
+from trainer.runs import CHECKPOINT, Run
+from trainer.sampling import Sampler
+from trainer.student import random_model, train_tokenizer
+
+
+def device_for(num_gpus: int) -> torch.device:
+    """Where to train. Raises ValueError where GPUs were promised and are not there."""
+    seen = torch.cuda.device_count()
+    if num_gpus > 1:
+        raise ValueError(f"num_gpus {num_gpus}: this trainer uses at most one GPU; set num_gpus to 0 or 1")
+    if num_gpus > seen:
+        raise ValueError(f"num_gpus {num_gpus}, but this process sees {seen}: set num_gpus to {seen}, or free a device")
+    return torch.device("cuda" if seen else "cpu")
+
+
+def init(run: Run) -> None:
+    """Make the first checkpoint of a student."""
+    recipe = parse_recipe(InitRecipe, "init", run.spec.recipe)
+    torch.set_num_threads(recipe.threads)
+    if recipe.model == SCRATCH:
+        tokenizer = train_tokenizer(_teacher_texts(run), recipe.vocab_size, recipe.min_frequency, recipe.max_positions)
+        model = random_model(recipe, tokenizer, run.spec.seed)
+    else:
+        if not Path(recipe.model).is_dir() and recipe.revision is None:
+            raise ValueError(
+                f"model {recipe.model!r} is no folder here; for a hub id give revision = a commit or tag as well"
+            )
+        tokenizer = load_tokenizer(recipe.model, recipe.revision)
+        model = load_model(recipe.model, "auto", recipe.revision)
+    run.claim()
+    num_parameters = sum(p.numel() for p in model.parameters())
+    run.finish(model, tokenizer, recipe.name, 0, {"parameters": num_parameters, "vocabulary": len(tokenizer)})
+
+
+def _teacher_texts(run: Run) -> list[str]:
+    """The teacher's conversations as the model will read them, with the tools of the tasks where these are given."""
+    source, declared = run.input("attempts"), run.optional("tasks")
+    attempts = read_dataset(Path(source.path), Attempt, source.content_hash)
+    tasks = read_dataset(Path(declared.path), Task, declared.content_hash) if declared else []
+    tools = {task.key: task.tools for task in tasks}
+    return [
+        "".join(
+            piece.text
+            for piece in prompt_pieces(
+                Family.QWEN3_INSTRUCT, visible(attempt.messages), tools.get(attempt.task_key, ())
+            )
+        )
+        for attempt in attempts
+    ]
+
+
+def start(run: Run, recipe: TrainRecipe) -> tuple[CheckpointManifest, Learner, Any]:
+    """The checkpoint that training starts from, as (manifest, learner, tokenizer)."""
+    torch.set_num_threads(recipe.threads)
+    source = run.input(CHECKPOINT)
+    manifest = read_checkpoint_manifest(Path(source.path), source.content_hash)
+    device = device_for(run.spec.num_gpus)
+    model = load_model(source.path).to(device)
+    if recipe.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    optimizer = make_optimizer(model, recipe.lr, recipe.betas, recipe.weight_decay)
+    return manifest, Learner(model, optimizer, device, recipe.grad_clip), load_tokenizer(source.path)
+
+
+def read_rows(run: Run, manifest: CheckpointManifest) -> Pack:
+    """The token rows to train on. Raises ValueError for rows of another tokenizer."""
+    source = run.input("dataset")
+    table = read_table(Path(source.path), TokenRow, source.content_hash)
+    for found in table.column("tokenizer_id").unique().to_pylist():
+        if found != manifest.tokenizer_id:
+            raise ValueError(
+                f"{source.path} has rows of tokenizer {found}, but the checkpoint's is {manifest.tokenizer_id}: make the "
+                "dataset again for this student"
+            )
+    return from_table(table)
+
+
+def run_sft(run: Run) -> None:
+    """Supervised fine-tuning."""
+    recipe = parse_recipe(SftRecipe, "sft", run.spec.recipe)
+    manifest, learner, tokenizer = start(run, recipe)
+    rows = read_rows(run, manifest)
+    check_budget(rows.lengths_N, recipe.tokens_per_microbatch)
+    with ExitStack() as stack:
+        accuracy = _held_out(run, recipe, learner, tokenizer, stack) if recipe.eval_every else None
+        run.claim()
+        position = sft.train(learner, rows, recipe, run.spec.seed, run.folder, accuracy)
+    run.finish(learner.model, tokenizer, manifest.name, position.step, _summary(position))
+
+
+def _held_out(run: Run, recipe: SftRecipe, learner: Learner, tokenizer: Any, stack: ExitStack) -> sft.Accuracy:
+    source = run.input("eval_tasks")
+    tasks = read_dataset(Path(source.path), Task, source.content_hash)[: recipe.eval_tasks]
+    sampler = stack.enter_context(Sampler(learner.model, tokenizer, tasks, recipe.sampling, "held-out"))
+    return lambda step: sampler.accuracy(tasks, recipe.eval_attempts, derived_seed(run.spec.seed, "eval", step))
+
+
+def _summary(position: Position) -> dict[str, float | int | None]:
+    return {
+        "steps": position.step,
+        "nonfinite_steps": position.nonfinite_steps,
+        "cpu_seconds": round(position.cpu_seconds, 1),
+        "accuracy": position.accuracies[-1][1] if position.accuracies else None,
+        "best_accuracy": max((a for _, a in position.accuracies), default=None),
+    }
+
+
+COMMANDS = {RunKind.INIT: init, RunKind.SFT: run_sft}
+
+
+def execute(run: Run) -> RunResult:
+    """Do what the spec asks; a run that is complete is not done again."""
+    if run.result() is None:
+        COMMANDS[run.spec.kind](run)
+    result = run.result()
+    assert result is not None
+    return result

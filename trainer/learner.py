@@ -1,0 +1,44 @@
+"""A model with its optimizer: what both loops do to it."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainer.model import token_logprobs
+from trainer.optim import set_lr
+from trainer.packing import Pack
+
+
+@dataclass
+class Learner:
+    """Model, optimizer and the device that they live on."""
+
+    model: Any
+    optimizer: torch.optim.Optimizer
+    device: torch.device
+    grad_clip: float
+
+    def logprobs(self, pack: Pack, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+        """`token_logprobs` of a pack that is on the device; bfloat16 inside on CUDA."""
+        with self._precision():
+            return token_logprobs(self.model, pack, temperature)
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
+
+    def apply(self, lr: float) -> tuple[float, bool]:
+        """Clip the accumulated gradient, step, and clear it. Returns (norm before clipping, whether it was finite).
+
+        A gradient that is not finite changes nothing: neither weights nor moments.
+        """
+        params = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(params, self.grad_clip)
+        finite = bool(torch.isfinite(norm))
+        if finite:
+            set_lr(self.optimizer, lr)
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return float(norm), finite

@@ -1,0 +1,239 @@
+"""Recipes: one TOML table per stage, checked key by key. What decides a result (model, rates, sizes) has no default."""
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+
+from data_contracts.record import Record
+from rollout.rendering import Family
+from trainer.losses import Aggregation
+from trainer.optim import Schedule
+
+SCRATCH = "scratch"
+
+
+class Recipe(Record):
+    """One table of a recipe file."""
+
+
+R = TypeVar("R", bound=Recipe)
+
+
+class InitRecipe(Recipe):
+    """[init]: the student before any training."""
+
+    name: str
+    """Name of the student in tables and keys."""
+    model: str
+    """`scratch`: own tokenizer and random weights, after the fields below. Else a folder or hub id to start from."""
+    revision: str | None = None
+    """Commit, tag or branch of a hub id; needed for one, since it decides the result."""
+    vocab_size: int = Field(1024, ge=300)
+    """Tokens, the 256 bytes and the control tokens included."""
+    min_frequency: int = Field(2, ge=1)
+    """Fewest occurrences of a merged token."""
+    hidden_size: int = Field(128, ge=8)
+    num_layers: int = Field(4, ge=1)
+    num_heads: int = Field(4, ge=1)
+    num_kv_heads: int = Field(2, ge=1)
+    head_dim: int = Field(32, ge=2)
+    intermediate_size: int = Field(384, ge=8)
+    max_positions: int = Field(2048, ge=16)
+    rope_theta: float = Field(10_000.0, gt=0)
+    threads: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.num_heads % self.num_kv_heads:
+            raise ValueError(f"num_heads {self.num_heads} must be a multiple of num_kv_heads {self.num_kv_heads}")
+        given = sorted(self.model_fields_set & SCRATCH_FIELDS)
+        if self.model != SCRATCH and given:
+            raise ValueError(
+                f"model {self.model!r} brings its own shape: remove {', '.join(given)}, or set model='{SCRATCH}'"
+            )
+        return self
+
+
+SCRATCH_FIELDS = frozenset(InitRecipe.model_fields) - {"name", "model", "revision", "threads"}
+
+
+class TrainRecipe(Recipe):
+    """What SFT and RL have in common."""
+
+    lr: float = Field(gt=0)
+    """Peak learning rate."""
+    max_steps: int = Field(ge=1)
+    """A step is one optimizer update in SFT, one batch of attempts in RL."""
+    schedule: Schedule = Schedule.CONSTANT
+    warmup_steps: int = Field(0, ge=0)
+    cooldown_steps: int = Field(0, ge=0)
+    """Schedule wsd: steps of linear decay at the end."""
+    min_lr_ratio: float = Field(0.0, ge=0, le=1)
+    """Smallest rate of cosine and wsd, as a share of the peak."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = Field(0.0, ge=0)
+    grad_clip: float = Field(1.0, gt=0)
+    aggregation: Aggregation = Aggregation.TOKEN_MEAN
+    tokens_per_microbatch: int = Field(ge=8)
+    """Longest row that is accepted, and the memory of a forward pass. Changes numbers by rounding only."""
+    gradient_checkpointing: bool = False
+    save_every: int = Field(50, ge=1)
+    """Steps between saved states."""
+    keep_states: int = Field(2, ge=1)
+    max_seconds_cpu: float | None = Field(None, gt=0)
+    """Stop when this much process time went into training: holds compute equal in experiments."""
+    threads: int = Field(1, ge=1)
+    """CPU threads of torch. More than one collapses when other processes want the cores."""
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> Self:
+        if self.cooldown_steps and self.schedule is not Schedule.WSD:
+            raise ValueError(f"cooldown_steps {self.cooldown_steps} needs schedule 'wsd', got {self.schedule.value!r}")
+        if self.schedule is Schedule.WSD and not self.cooldown_steps:
+            raise ValueError("schedule 'wsd' needs cooldown_steps of at least 1; for none take schedule 'constant'")
+        if self.warmup_steps + self.cooldown_steps > self.max_steps:
+            raise ValueError(
+                f"warmup_steps {self.warmup_steps} + cooldown_steps {self.cooldown_steps} exceed max_steps {self.max_steps}"
+            )
+        return self
+
+
+class SamplingRecipe(Record):
+    """How attempts are sampled by the trainer."""
+
+    temperature: float = Field(1.0, gt=0)
+    family: Family = Family.QWEN3_INSTRUCT
+    """Chat format of the model."""
+    thinking: bool = True
+    """Family qwen3: let the model think."""
+    max_turn_tokens: int = Field(256, ge=1)
+    """Tokens of one assistant message."""
+    batch_size: int = Field(128, ge=1)
+    """Attempts that the sampler writes at a time."""
+
+
+class SftRecipe(TrainRecipe):
+    """[sft]: supervised fine-tuning on token rows."""
+
+    batch_size: int = Field(ge=1)
+    """Rows per step."""
+    eval_every: int = Field(0, ge=0)
+    """Steps between evaluations on held-out tasks; 0: train for max_steps without looking."""
+    eval_tasks: int = Field(128, ge=1)
+    """Held-out tasks per evaluation, the first by key."""
+    eval_attempts: int = Field(2, ge=1)
+    """Sampled attempts per task."""
+    min_steps: int = Field(0, ge=0)
+    """Never call it a plateau before."""
+    plateau_tolerance: float = Field(0.01, ge=0, le=1)
+    """Accuracy must beat the best so far by more than this to count as better."""
+    plateau_patience: int = Field(3, ge=1)
+    """Evaluations without improvement that make a plateau."""
+    sampling: SamplingRecipe = SamplingRecipe()
+
+    @model_validator(mode="after")
+    def _plateau_fits(self) -> Self:
+        if self.eval_every and self.schedule is Schedule.COSINE:
+            raise ValueError("schedule 'cosine' decides its end in advance: with eval_every take 'wsd' or 'constant'")
+        return self
+
+
+class RlRecipe(TrainRecipe):
+    """[rl]: GRPO with token mean, clip-higher and reward shaping (GRPO-TCR, arXiv 2510.11701). No KL term, no entropy bonus."""
+
+    tasks_per_step: int = Field(ge=1)
+    group_size: int = Field(ge=2)
+    """Attempts per task, G."""
+    num_minibatches: int = Field(1, ge=1)
+    """Optimizer updates per step, each on its share of the groups."""
+    max_refills: int = Field(2, ge=0)
+    """Further rounds of tasks when groups without variance or void ones were dropped."""
+    clip_low: float = Field(0.2, gt=0, lt=1)
+    clip_high: float = Field(0.28, gt=0)
+    dual_clip: float = Field(10.0, gt=1)
+    reward_correct: float = 1.0
+    reward_wrong: float = 0.0
+    overlong_max_tokens: int = Field(0, ge=0)
+    """Length at which the penalty is -1; 0: the task's own max_tokens."""
+    overlong_cache_tokens: int = Field(0, ge=0)
+    """Tokens before that over which the penalty grows; 0: no overlong shaping."""
+    overlong_counts_results: bool = True
+    """Whether tokens of tool results count as length; the prompt never does."""
+    filter_c1: bool = False
+    """Mask wrong attempts whose every call failed (TAO-RL, C1). Advantages are computed over all G before."""
+    mask_void_turns: bool = False
+    """Mask attempts with a turn that has neither a complete call nor an answer (SimpleTIR)."""
+    recompute_logprobs: bool = False
+    """Old log-probabilities from the trainer's own forward pass instead of the sampler's."""
+    tis_cap: float | None = Field(None, gt=0)
+    """With recompute_logprobs: weight min(pi_old / pi_sampler, cap) per token."""
+    shuffle_rewards: bool = False
+    """Control experiment: deal the rewards of a step to its attempts at random."""
+    sampling: SamplingRecipe = SamplingRecipe()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.reward_correct <= self.reward_wrong:
+            raise ValueError(f"reward_correct {self.reward_correct} must exceed reward_wrong {self.reward_wrong}")
+        if self.tis_cap is not None and not self.recompute_logprobs:
+            raise ValueError(
+                "tis_cap weighs the trainer's against the sampler's log-probs: set recompute_logprobs = true"
+            )
+        if self.num_minibatches > self.tasks_per_step:
+            raise ValueError(f"num_minibatches {self.num_minibatches} exceeds tasks_per_step {self.tasks_per_step}")
+        return self
+
+
+def load_table(path: Path, stage: str, changes: Sequence[str] = ()) -> dict[str, Any]:
+    """The table of one stage of a recipe file, with `key=value` changes applied (values in TOML, else plain text)."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no recipe {path}: give the path of a TOML file")
+    try:
+        file = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from error
+    if stage not in file:
+        raise ValueError(f"{path} has no table [{stage}]; it has {', '.join(file) or 'none'}")
+    table: dict[str, Any] = file[stage]
+    for change in changes:
+        _apply(table, change)
+    return table
+
+
+def _apply(table: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    if not equals:
+        raise ValueError(f"--set {change!r} has no value: write --set key=value")
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        table = table.setdefault(parent, {})
+    try:
+        table[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[last] = text
+
+
+def parse_recipe(model: type[R], stage: str, table: dict[str, Any] | str) -> R:
+    """A checked recipe from a table or its JSON. Raises ValueError that names key, value and remedy."""
+    try:
+        return model.model_validate_json(table) if isinstance(table, str) else model.model_validate(table)
+    except ValidationError as error:
+        problems = "; ".join(_problem(model, dict(item)) for item in error.errors())
+        raise ValueError(f"recipe [{stage}]: {problems}") from error
+
+
+def _problem(model: type[Recipe], error: dict[str, Any]) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        names = list(model.model_fields) + [f"sampling.{name}" for name in SamplingRecipe.model_fields]
+        near = difflib.get_close_matches(key, names, n=1, cutoff=0.0)
+        return f"unknown key {key!r}; the nearest valid one is {near[0]!r}"
+    if error["type"] == "missing":
+        return f"{key!r} is missing; it decides the result, so it has no default"
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    return f"{key} = {error['input']!r}: {error['msg']}"

@@ -1,0 +1,60 @@
+"""Attempts of the live model: the weights that are trained are the weights that act, so nothing has to be copied."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from data_contracts.attempts import Attempt, Outcome, Policy, PolicyKind
+from data_contracts.ids import content_hash
+from data_contracts.tasks import Task
+from rollout.agent import Setting
+from rollout.engines.transformers import Sampling, TransformersEngine
+from rollout.groups import Job, jobs_of, run_attempts
+from rollout.rendering import Renderer
+from rollout.sandbox import Sandbox
+from rollout.tools import build_tools
+from trainer.recipe import SamplingRecipe
+
+
+class Sampler:
+    """Samples attempts at tasks with a model, running real tools. Close it (or use it in a with block) to end the sandbox."""
+
+    def __init__(
+        self, model: Any, tokenizer: Any, tasks: Sequence[Task], recipe: SamplingRecipe, policy_name: str
+    ) -> None:
+        self._policy_name = policy_name
+        self._spec_hash = content_hash(["trainer", recipe.plain()])
+        self._renderer = Renderer(tokenizer, recipe.family, recipe.thinking)
+        sampling = Sampling(temperature=recipe.temperature, max_turn_tokens=recipe.max_turn_tokens)
+        self._engine = TransformersEngine(
+            model, self._renderer.end_id, tokenizer.pad_token_id, sampling, recipe.batch_size
+        )
+        with ExitStack() as stack:
+            sandbox = stack.enter_context(Sandbox())
+            self._tools = build_tools(tasks, sandbox)
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def attempts(self, jobs: Sequence[Job], revision: str) -> list[Attempt]:
+        """One attempt per job, in order, by the policy `name@revision`."""
+        policy = Policy(kind=PolicyKind.STUDENT, name=self._policy_name, revision=revision)
+        return run_attempts(jobs, self._engine, Setting(policy, self._spec_hash, self._tools, self._renderer))
+
+    def accuracy(self, tasks: Sequence[Task], num_attempts: int, seed: int) -> float:
+        """Share of correct ones among the labelled attempts."""
+        attempts = self.attempts(jobs_of(tasks, num_attempts, seed), revision="evaluation")
+        labelled = [a.outcome for a in attempts if a.outcome in (Outcome.CORRECT, Outcome.WRONG)]
+        if not labelled:
+            raise ValueError(
+                f"none of {len(attempts)} held-out attempts was labelled: give --eval_tasks tasks that have a verifier, and "
+                "look whether the sandbox works (python -m rollout.sandbox.selftest)"
+            )
+        return sum(outcome is Outcome.CORRECT for outcome in labelled) / len(labelled)
