@@ -7,7 +7,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout.statistics import (
@@ -29,6 +29,7 @@ def counts(draw, most=9):
     return n, draw(st.integers(0, n)), draw(st.integers(1, n))
 
 
+@settings(deadline=None)
 @given(counts())
 def test_pass_at_k_and_pass_hat_k_are_means_over_all_subsets(case):
     n, c, k = case
@@ -65,6 +66,7 @@ def majority_by_enumeration(answers, right, k):
     return fmean(scores)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1, max_size=7), st.sets(st.sampled_from("abc")), st.data()
 )
@@ -83,6 +85,7 @@ def test_maj_at_k_refuses_what_has_no_meaning():
         maj_at_k(["a"], [True], 2)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 300), st.integers(0, 300), st.floats(0.001, 0.999), st.floats(0.0, 1.0), st.floats(0.0, 1.0))
 def test_the_posterior_equals_scipy(correct, wrong, probability, x, y):
     ours = BetaPosterior.from_counts(correct + wrong, correct)
@@ -108,6 +111,7 @@ def test_the_posterior_refuses_bad_values():
         BetaPosterior(1, 1).quantile(1.5)
 
 
+@settings(deadline=None)
 @given(st.floats(0.5, 0.9999), st.integers(1, 200))
 def test_t_quantiles_equal_scipy(probability, degrees):
     assert t_quantile(probability, degrees) == pytest.approx(
@@ -115,6 +119,7 @@ def test_t_quantiles_equal_scipy(probability, degrees):
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=12), st.sampled_from([0.8, 0.95, 0.99]))
 def test_t_intervals_equal_scipy(values, confidence):
     interval = t_interval(values, confidence)

@@ -1,7 +1,7 @@
 """C1, C2 and void turns on attempts written by hand."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_contracts.attempts import (
@@ -87,6 +87,7 @@ def test_a_measured_silence_beats_the_text_of_the_result():
     assert not call_succeeded(placeholder, needs_output=True)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(list(Outcome)), max_size=9))
 def test_c2_is_about_the_mean_over_labelled_attempts(outcomes):
     right, wrong = outcomes.count(Outcome.CORRECT), outcomes.count(Outcome.WRONG)

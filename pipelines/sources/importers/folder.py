@@ -69,6 +69,8 @@ def _import(row: dict[str, Any], place: Place, importer: Importer, repeats: Repe
         return _quarantine(place, Reason.CONTRACT, _first_errors(error), importer.name)
     except ValueError as error:
         return _quarantine(place, Reason.CONTRACT, str(error), importer.name)
+    except RecursionError:
+        return _quarantine(place, Reason.CONTRACT, "values nested too deeply to read", importer.name)
     index, kind = repeats.place(recording)
     return Imported(recording.task, as_attempt(recording, index, kind, place))
 
