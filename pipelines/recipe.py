@@ -28,6 +28,8 @@ TABLES = (
 )
 LAUNCH_KEYS = ("seed", "num_gpus")
 """Keys of a process's table that its launcher takes out: they are fields of the RunSpec."""
+STAGE_KEYS = {"difficulty": ("num_tasks",), "rl": ("start",)}
+"""Keys of a process's table that the pipeline reads; the process never sees them."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -63,13 +65,21 @@ class Recipe:
         """The table of a stage as a record. Raises ValueError for unknown keys (with the nearest name) and bad values."""
         return parse_table(stage, self.table(stage), model)
 
-    def for_process(self, stage: str) -> StageRecipe:
-        """The table of a stage as its process takes it. Raises ValueError where it states no seed."""
-        table = dict(self.table(stage))
-        if "seed" not in table:
-            raise ValueError(f"recipe {self.name!r}: [{stage}] has no seed; it decides the result: add `seed = 0`")
-        seed, num_gpus = table.pop("seed"), table.pop("num_gpus", 0)
-        return StageRecipe(canonical_json(table), seed, num_gpus)
+    def seed(self, stage: str) -> int:
+        """The seed of a stage. Raises ValueError where the table states none."""
+        seed = self.table(stage).get("seed")
+        if not isinstance(seed, int):
+            raise ValueError(
+                f"recipe {self.name!r}: [{stage}] seed={seed!r}, but it decides the result: add `seed = 0`"
+            )
+        return seed
+
+    def for_process(self, stage: str, **fields: Any) -> StageRecipe:
+        """The table of a stage as its process takes it, with `fields` that the pipeline fills in."""
+        table = self.table(stage)
+        own = (*LAUNCH_KEYS, *STAGE_KEYS.get(stage, ()))
+        given = {key: value for key, value in table.items() if key not in own} | fields
+        return StageRecipe(canonical_json(given), self.seed(stage), table.get("num_gpus", 0))
 
     def canonical(self) -> str:
         """The whole resolved recipe as canonical JSON: saved with the published dataset."""

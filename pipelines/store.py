@@ -68,6 +68,10 @@ class Store:
         entry = RunInput.from_json(pointer.read_bytes())
         return entry.model_copy(update={"path": str(self.root / entry.path)})
 
+    def input(self, name: str, asset: str, partition: str | None = None) -> RunInput:
+        """The released version of an asset under the name that a process knows its input by."""
+        return self.latest(asset, partition).model_copy(update={"name": name})
+
     def has(self, asset: str, partition: str | None = None) -> bool:
         """Whether a version of the asset is released."""
         return self._pointer(asset, partition).is_file()

@@ -1,0 +1,105 @@
+"""Other people's logs: attempts, the difficulty of their tasks per model, and what could not be read."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from data_contracts.attempts import Attempt
+from data_contracts.decisions import Decision, Reason, Verdict
+from data_contracts.difficulty import Difficulty
+from data_contracts.tasks import Task
+from pipelines.curation.difficulty import measure_difficulty
+from pipelines.defs.difficulty import attempts_accounted, difficulty_metadata
+from pipelines.defs.outcome import Check, Result, check_specs, contract_check, reason_counts, released, verdict_counts
+from pipelines.defs.teacher import attempt_metadata
+from pipelines.recipe import Recipe
+from pipelines.resources import DatasetStore, RecipeResource
+from pipelines.sources.importers import Imported, read_folder
+from pipelines.viewer.plots import counts
+
+STAGE = "recorded_attempts"
+FILTER_VERSION = "import-1"
+FOLDER = "TOOLPATH_RECORDED"
+
+
+def recorded_folder(recipe: Recipe) -> Path | None:
+    """The folder of logs: TOOLPATH_RECORDED, or [recorded] folder; None where neither is given."""
+    folder = os.environ.get(FOLDER) or recipe.tables.get("recorded", {}).get("folder")
+    return Path(folder).expanduser().resolve() if folder else None
+
+
+@dg.asset(
+    check_specs=check_specs("recorded_attempts", "contract", "accounted"),
+    group_name="attempts",
+    output_required=False,
+)
+def recorded_attempts(
+    context: dg.AssetExecutionContext, store: DatasetStore, recipe: RecipeResource
+) -> Iterator[Result]:
+    """Attempts read from a folder of other people's logs. Skipped where no folder is given."""
+    folder = recorded_folder(recipe.load())
+    if folder is None:
+        context.log.warning(f"skipped: no folder of logs is given; set {FOLDER}, or [recorded] folder in the recipe")
+        return
+    data = store.open()
+    found = list(read_folder(folder))
+    imported = [row for row in found if isinstance(row, Imported)]
+    attempts, decisions = [row.attempt for row in imported], [_decision(row) for row in found]
+    tasks = data.write("recorded_tasks", {row.task.key: row.task for row in imported}.values(), Task)
+    entry = data.write("recorded_attempts", attempts, Attempt, [tasks])
+    written = data.write("recorded_decisions", decisions, Decision)
+    checks = [
+        contract_check(data, [(entry, Attempt), (tasks, Task), (written, Decision)]),
+        read_check(len(found), len(attempts), decisions),
+    ]
+    metadata = attempt_metadata(attempts, "Recorded attempts") | {
+        "folder_read": dg.MetadataValue.path(str(folder)),
+        "quarantined": len(found) - len(imported),
+        "funnel": dg.MetadataValue.md(counts("What became of the rows", reason_counts(decisions))),
+    }
+    outputs = {"recorded_attempts": entry, "recorded_tasks": tasks, "recorded_decisions": written}
+    yield released(data, outputs, checks, metadata)
+
+
+def _decision(row: Imported | Decision) -> Decision:
+    """Importers decide on what they cannot read; what they read is kept."""
+    if isinstance(row, Decision):
+        return row
+    return Decision(
+        subject=row.attempt.source_ref,
+        stage=STAGE,
+        verdict=Verdict.KEEP,
+        reason=Reason.PASSED,
+        evidence="{}",
+        filter_version=FILTER_VERSION,
+        source=row.attempt.source,
+        domain=row.attempt.domain,
+    )
+
+
+def read_check(num_rows: int, num_attempts: int, decisions: Sequence[Decision]) -> Check:
+    """Every row of every file is an attempt or a quarantine decision, each place once."""
+    verdicts = verdict_counts(decisions)
+    places = {decision.subject for decision in decisions}
+    passed = num_rows == len(places) == verdicts["keep"] + verdicts["quarantine"] and verdicts["keep"] == num_attempts
+    return Check(
+        "accounted", passed, f"in {num_rows:,} = kept {num_attempts:,} + quarantined {verdicts['quarantine']:,}"
+    )
+
+
+@dg.asset(
+    deps=[recorded_attempts],
+    check_specs=check_specs("recorded_difficulty", "contract", "accounted"),
+    group_name="difficulty",
+)
+def recorded_difficulty(store: DatasetStore) -> Result:
+    """How hard each recorded task was for each recorded model; only independent repeats make a posterior."""
+    data = store.open()
+    source = data.latest("recorded_attempts")
+    attempts = data.read(source, Attempt)
+    rows = measure_difficulty(attempts)
+    entry = data.write("recorded_difficulty", rows, Difficulty, [source])
+    checks = [contract_check(data, [(entry, Difficulty)]), attempts_accounted(attempts, rows)]
+    return released(data, {"recorded_difficulty": entry}, checks, difficulty_metadata(rows, "recorded models"))

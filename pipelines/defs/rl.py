@@ -1,0 +1,29 @@
+"""Reinforcement learning on the tasks that the student solves sometimes."""
+
+import dagster as dg
+
+from data_contracts.manifests import RunKind
+from pipelines.defs.checkpoints import release_checkpoint, training_plot
+from pipelines.defs.outcome import Result, check_specs
+from pipelines.defs.rl_data import rl_dataset, start_checkpoint
+from pipelines.launchers.local import LocalLauncher
+from pipelines.resources import DatasetStore, RecipeResource
+
+CURVES = {"reward": "reward", "accuracy": "accuracy", "call_success": "call success"}
+
+
+@dg.asset(
+    deps=[rl_dataset],
+    check_specs=check_specs("rl_checkpoint", "contract"),
+    group_name="students",
+    pool="gpu",
+)
+def rl_checkpoint(
+    context: dg.AssetExecutionContext, store: DatasetStore, recipe: RecipeResource, launcher: LocalLauncher
+) -> Result:
+    """The student after RL from the checkpoint that [rl] start names; registers as a new student."""
+    data, plan = store.open(), recipe.load()
+    inputs = [data.input("tasks", "rl_dataset"), start_checkpoint(data, plan)]
+    spec = data.spec(RunKind.RL, plan.for_process("rl"), inputs)
+    result = launcher.run(context, spec, "rl")
+    return release_checkpoint(context, data, "rl_checkpoint", spec, result, training_plot(spec, "RL", CURVES))

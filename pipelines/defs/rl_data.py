@@ -1,0 +1,74 @@
+"""What RL works on: the tasks that the student it starts from solves sometimes."""
+
+import dagster as dg
+
+from data_contracts.decisions import Decision
+from data_contracts.difficulty import Difficulty
+from data_contracts.manifests import RunInput
+from data_contracts.tasks import Task
+from pipelines.curation.recipes import RlDataRecipe
+from pipelines.curation.selection import select_rl
+from pipelines.defs.outcome import (
+    Metadata,
+    Result,
+    accounted_check,
+    check_specs,
+    contract_check,
+    enough_check,
+    reason_counts,
+    released,
+    verdict_counts,
+)
+from pipelines.defs.students import task_difficulty
+from pipelines.recipe import Recipe
+from pipelines.resources import DatasetStore, RecipeResource
+from pipelines.store import Store, checkpoint_manifest
+from pipelines.viewer.plots import counts
+
+
+class RlDataTable(RlDataRecipe):
+    """The recipe table [rl_data]."""
+
+    min_rows: int
+    """Fewest tasks that RL is worth starting with."""
+
+    def filters(self) -> RlDataRecipe:
+        """The part that decisions are made by."""
+        return RlDataRecipe(**self.model_dump(include=set(RlDataRecipe.model_fields)))
+
+
+def start_checkpoint(store: Store, recipe: Recipe) -> RunInput:
+    """The checkpoint that RL starts from ([rl] start): `sft`, or `base` for RL without SFT."""
+    start = recipe.table("rl").get("start")
+    if start not in ("base", "sft"):
+        raise ValueError(f"recipe [rl] start={start!r}: write 'sft', or 'base' for RL without SFT")
+    return store.input("checkpoint", f"{start}_checkpoint")
+
+
+@dg.asset(
+    deps=[task_difficulty],
+    check_specs=check_specs("rl_dataset", "contract", "accounted", "enough_rows"),
+    group_name="training_data",
+)
+def rl_dataset(store: DatasetStore, recipe: RecipeResource) -> Result:
+    """Tasks with something to learn for the student that RL starts from, and the decision on every task."""
+    data, plan = store.open(), recipe.load()
+    table = plan.parse("rl_data", RlDataTable)
+    student = checkpoint_manifest(start_checkpoint(data, plan)).revision
+    sources = [data.latest("student_tasks", student), data.latest("task_difficulty", student)]
+    tasks = data.read(sources[0], Task)
+    kept, decisions = select_rl(tasks, data.read(sources[1], Difficulty), table.filters())
+    entry = data.write("rl_dataset", kept, Task, sources)
+    written = data.write("rl_decisions", decisions, Decision, sources)
+    checks = [
+        contract_check(data, [(entry, Task), (written, Decision)]),
+        accounted_check((task.key for task in tasks), decisions),
+        enough_check(len(kept), table.min_rows, "rl_data"),
+    ]
+    metadata: Metadata = {
+        "num_tasks": len(kept),
+        "student": student,
+        **verdict_counts(decisions),
+        "plot": dg.MetadataValue.md(counts(f"Tasks for {student}", reason_counts(decisions))),
+    }
+    return released(data, {"rl_dataset": entry, "rl_decisions": written}, checks, metadata)

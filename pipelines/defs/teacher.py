@@ -1,0 +1,67 @@
+"""The teacher's attempts: real tools, token by token where the engine gives tokens."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import dagster as dg
+
+from data_contracts.attempts import Attempt, Outcome
+from data_contracts.manifests import RunKind
+from data_contracts.tasks import Task
+from pipelines.defs.outcome import Check, Result, check_specs, contract_check, outputs_of, released
+from pipelines.defs.task_sets import teacher_tasks
+from pipelines.defs.tasks import tasks
+from pipelines.launchers.local import LocalLauncher
+from pipelines.resources import DatasetStore, RecipeResource
+from pipelines.viewer.plots import counts
+
+
+@dg.asset(
+    deps=[tasks],
+    check_specs=check_specs("teacher_attempts", "contract", "complete"),
+    group_name="attempts",
+    pool="sandbox",
+)
+def teacher_attempts(
+    context: dg.AssetExecutionContext, store: DatasetStore, recipe: RecipeResource, launcher: LocalLauncher
+) -> Result:
+    """Whole runs of the teacher at the training tasks, verified by their answers."""
+    data, plan = store.open(), recipe.load()
+    source = data.latest("tasks")
+    chosen = data.write("teacher_tasks", teacher_tasks(data.read(source, Task), plan), Task, [source])
+    spec = data.spec(RunKind.SAMPLE, plan.for_process("teacher"), [chosen.model_copy(update={"name": "tasks"})])
+    attempts = outputs_of(spec, launcher.run(context, spec, "teacher"))["attempts"]
+    rows = data.read(attempts, Attempt)
+    wanted = {task.key for task in data.read(chosen, Task)}
+    checks = [
+        contract_check(data, [(attempts, Attempt)]),
+        complete_check(rows, wanted, plan.table("teacher")["num_attempts"]),
+    ]
+    return released(data, {"teacher_attempts": attempts}, checks, attempt_metadata(rows, "Teacher attempts"))
+
+
+def complete_check(attempts: Sequence[Attempt], task_keys: set[str], num_attempts: int) -> Check:
+    """Exactly `num_attempts` attempts per task."""
+    found = Counter(attempt.task_key for attempt in attempts)
+    odd = sorted(key for key in task_keys | set(found) if found[key] != (num_attempts if key in task_keys else 0))
+    example = f", e.g. {odd[0]} with {found[odd[0]]}" if odd else ""
+    says = f"{len(task_keys):,} tasks x {num_attempts} attempts; {len(odd)} tasks have another number{example}"
+    return Check("complete", not odd, says)
+
+
+def attempt_metadata(rows: Sequence[Attempt], title: str) -> dict[str, dg.MetadataValue | str | int | float | None]:
+    """Numbers and a plot of attempts."""
+    outcomes = Counter(attempt.outcome for attempt in rows)
+    calls = [call for attempt in rows for call in attempt.calls()]
+    statuses = Counter(call.status.value for call in calls)
+    judged = outcomes[Outcome.CORRECT] + outcomes[Outcome.WRONG]
+    shown = {f"attempts: {outcome.value}": outcomes[outcome] for outcome in Outcome if outcomes[outcome]}
+    shown |= {f"calls: {status}": number for status, number in statuses.most_common()}
+    return {
+        "num_attempts": len(rows),
+        "success": outcomes[Outcome.CORRECT] / judged if judged else None,
+        "calls_per_attempt": len(calls) / len(rows) if rows else None,
+        "call_success": statuses["ok"] / len(calls) if calls else None,
+        "void": outcomes[Outcome.VOID],
+        "plot": dg.MetadataValue.md(counts(title, shown)),
+    }

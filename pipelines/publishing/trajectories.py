@@ -1,0 +1,110 @@
+"""Attempts as trajectories in the form that trainers read: `messages` + `tools`, with provenance on every row.
+
+Message content is always a plain string. What has a shape of its own (calls, tools) is JSON, which the `datasets` library
+gives back as objects whose numbers and strings stay what they were.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from data_contracts.attempts import Attempt
+from data_contracts.decisions import Decision
+from data_contracts.ids import canonical_json
+from data_contracts.messages import Message, ToolCall
+from data_contracts.tasks import Task
+
+_TEXT = pa.string()
+
+
+def schema(json_type: pa.DataType) -> pa.Schema:
+    """The columns of a trajectory; `json_type` is how JSON is stored (text while building, arrow.json on disk)."""
+    message = pa.struct(
+        [
+            ("role", _TEXT),
+            ("content", _TEXT),
+            ("tool_calls", pa.list_(json_type)),
+            ("tool_call_id", _TEXT),
+            ("name", _TEXT),
+        ]
+    )
+    columns = {
+        "key": _TEXT,
+        "task_key": _TEXT,
+        "messages": pa.list_(message),
+        "tools": pa.list_(json_type),
+        "outcome": _TEXT,
+        "stop": _TEXT,
+        "rewards": json_type,
+        "num_calls": pa.int32(),
+        "num_failed_calls": pa.int32(),
+        "policy": _TEXT,
+        "policy_kind": _TEXT,
+        "origin": _TEXT,
+        "repeat_kind": _TEXT,
+        "verdict": _TEXT,
+        "reason": _TEXT,
+        "filter_version": _TEXT,
+        "domain": _TEXT,
+        "source": _TEXT,
+        "source_ref": _TEXT,
+        "licence": _TEXT,
+    }
+    return pa.schema(list(columns.items()))
+
+
+def trajectory_table(
+    attempts: Iterable[Attempt], tasks: Mapping[str, Task], decisions: Mapping[str, Decision]
+) -> pa.Table:
+    """Attempts as a table; `tasks` by key give the tools, `decisions` by attempt key say what let each row through."""
+    rows = [_row(a, tasks.get(a.task_key), decisions.get(a.key)) for a in sorted(attempts, key=lambda a: a.key)]
+    return pa.Table.from_pylist(rows, schema=schema(_TEXT)).cast(schema(pa.json_(_TEXT)))
+
+
+def _row(attempt: Attempt, task: Task | None, decision: Decision | None) -> dict[str, Any]:
+    calls = attempt.calls()
+    return {
+        "key": attempt.key,
+        "task_key": attempt.task_key,
+        "messages": [_message(message) for message in attempt.messages],
+        "tools": [json.dumps(tool.to_openai(), ensure_ascii=False) for tool in (task.tools if task else ())],
+        "outcome": attempt.outcome.value,
+        "stop": attempt.stop.value,
+        "rewards": canonical_json({part.name: part.value for part in attempt.rewards}),
+        "num_calls": len(calls),
+        "num_failed_calls": sum(call.status.value != "ok" for call in calls),
+        "policy": attempt.policy.id,
+        "policy_kind": attempt.policy.kind.value,
+        "origin": attempt.origin.value,
+        "repeat_kind": attempt.repeat_kind.value,
+        "verdict": decision.verdict.value if decision else None,
+        "reason": decision.reason.value if decision else None,
+        "filter_version": decision.filter_version if decision else None,
+        "domain": attempt.domain,
+        "source": attempt.source,
+        "source_ref": attempt.source_ref,
+        "licence": attempt.licence,
+    }
+
+
+def _message(message: Message) -> dict[str, Any]:
+    reasoning = f"<think>\n{message.reasoning}\n</think>\n\n" if message.reasoning else ""
+    return {
+        "role": message.role.value,
+        "content": reasoning + message.content,
+        "tool_calls": [_call(call) for call in message.tool_calls] or None,
+        "tool_call_id": message.tool_call_id,
+        "name": message.name,
+    }
+
+
+def _call(call: ToolCall) -> str:
+    """The call as JSON; arguments that are no JSON (a malformed call in a log) stay the text that they were."""
+    try:
+        arguments = json.loads(call.arguments)
+    except json.JSONDecodeError:
+        arguments = call.arguments
+    function = {"name": call.name, "arguments": arguments}
+    return json.dumps({"id": call.id, "type": "function", "function": function}, ensure_ascii=False)

@@ -1,0 +1,95 @@
+"""Plots as Markdown with the picture inside, which the Dagster UI shows beside the numbers."""
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+BLUE, ORANGE, GREEN, GREY = "#3b6fb6", "#d9812e", "#4a9a5b", "#9a9a9a"
+COLOURS = (BLUE, ORANGE, GREEN, GREY)
+MAX_BARS = 24
+"""Bars that a picture has room for; the largest are shown, and the title says how many there are."""
+
+
+def _picture(alt: str, draw: Callable[[Any], None]) -> str:
+    """A Markdown image of what `draw` puts on matplotlib axes. No global state, no display."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.4), dpi=96, layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    draw(axes)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return f"![{alt}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+
+
+def counts(title: str, values: Mapping[str, int]) -> str:
+    """Horizontal bars, one per name, with their numbers: a funnel where the order is one of stages."""
+    shown = dict(list(values.items())[:MAX_BARS])
+    more = f" (first {len(shown)} of {len(values)})" if len(values) > len(shown) else ""
+
+    def draw(axes: Any) -> None:
+        bars = axes.barh(list(shown), list(shown.values()), color=BLUE)
+        axes.bar_label(bars, labels=[f"{value:,}" for value in shown.values()], padding=3, fontsize=8)
+        axes.invert_yaxis()
+        axes.tick_params(labelsize=8)
+        axes.margins(x=0.12)
+        axes.set_title(title + more)
+
+    return _picture(title, draw)
+
+
+def histogram(title: str, x_label: str, groups: Mapping[str, Sequence[float]], num_bins: int, top: float = 1.0) -> str:
+    """Histograms of values in [0, top], stacked by group."""
+
+    def draw(axes: Any) -> None:
+        width = top / num_bins
+        edges = [(i - 0.5) * width for i in range(num_bins + 2)]
+        colours = [COLOURS[i % len(COLOURS)] for i in range(len(groups))]
+        axes.hist(list(groups.values()), bins=edges, stacked=True, label=list(groups), color=colours, rwidth=0.9)
+        axes.set(title=title, xlabel=x_label, ylabel="tasks")
+        axes.legend(frameon=False, fontsize=8)
+
+    return _picture(title, draw)
+
+
+def curves(title: str, x_label: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """Lines over steps; the first series has the left axis, all others (shares) share the right one."""
+
+    def draw(axes: Any) -> None:
+        twin = axes.twinx() if len(series) > 1 else None
+        for i, (name, points) in enumerate(series.items()):
+            target = axes if i == 0 or twin is None else twin
+            mark = "o" if len(points) <= 40 and i else None
+            target.plot(
+                *zip(*points, strict=True) if points else ((), ()), color=COLOURS[i % 4], label=name, marker=mark
+            )
+        axes.set(title=title, xlabel=x_label, ylabel=next(iter(series), ""))
+        if twin is not None:
+            twin.set_ylim(0, 1.02)
+            axes.figure.legend(loc="outside lower center", ncols=len(series), frameon=False, fontsize=8)
+
+    return _picture(title, draw)
+
+
+def interval_bars(title: str, rows: Mapping[str, Mapping[str, tuple[float, float, float]]]) -> str:
+    """Grouped bars of (mean, low, high) in [0, 1] with error bars: group → label → figure."""
+
+    def draw(axes: Any) -> None:
+        labels = list(dict.fromkeys(label for figures in rows.values() for label in figures))
+        width = 0.8 / max(len(labels), 1)
+        for i, label in enumerate(labels):
+            places = [
+                (g + (i - (len(labels) - 1) / 2) * width, f[label]) for g, f in enumerate(rows.values()) if label in f
+            ]
+            means = [mean for _, (mean, _, _) in places]
+            errors = [[m - low for _, (m, low, _) in places], [high - m for _, (m, _, high) in places]]
+            axes.bar(
+                [x for x, _ in places], means, width * 0.92, yerr=errors, capsize=2, label=label, color=COLOURS[i % 4]
+            )
+        axes.set_xticks(range(len(rows)), list(rows), fontsize=8)
+        axes.set(title=title, ylim=(0, 1.05), ylabel="accuracy")
+        axes.legend(frameon=False, fontsize=8, ncols=4, loc="upper left")
+
+    return _picture(title, draw)
