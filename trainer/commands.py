@@ -1,5 +1,6 @@
 """What each kind of run does: read checked inputs, build, train, write the checkpoint."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ from rollout.agent import derived_seed
 from rollout.checkpoint import read_checkpoint_manifest
 from rollout.rendering import Family
 from rollout.rendering.family import prompt_pieces, visible
-from trainer import sft
+from trainer import rl, sft
 from trainer.checkpoints import Position
 from trainer.learner import Learner
 from trainer.model import load_model, load_tokenizer
 from trainer.optim import make_optimizer
 from trainer.packing import Pack, check_budget, from_table
-from trainer.recipe import SCRATCH, InitRecipe, SftRecipe, TrainRecipe, parse_recipe
+from trainer.recipe import SCRATCH, InitRecipe, RlRecipe, SftRecipe, TrainRecipe, parse_recipe
 from trainer.runs import CHECKPOINT, Run
 from trainer.sampling import Sampler
 from trainer.student import random_model, train_tokenizer
@@ -113,10 +114,52 @@ def run_sft(run: Run) -> None:
 
 
 def _held_out(run: Run, recipe: SftRecipe, learner: Learner, tokenizer: Any, stack: ExitStack) -> sft.Accuracy:
-    source = run.input("eval_tasks")
-    tasks = read_dataset(Path(source.path), Task, source.content_hash)[: recipe.eval_tasks]
-    sampler = stack.enter_context(Sampler(learner.model, tokenizer, tasks, recipe.sampling, "held-out"))
+    tasks = read_tasks(run, "eval_tasks")[: recipe.eval_tasks]
+    sampler = stack.enter_context(
+        Sampler(learner.model, tokenizer, tasks, recipe.sampling, "held-out", _short_identity(run))
+    )
     return lambda step: sampler.accuracy(tasks, recipe.eval_attempts, derived_seed(run.spec.seed, "eval", step))
+
+
+def _short_identity(run: Run) -> str:
+    return f"{run.spec.kind.value}-{run.spec.identity[:12]}"
+
+
+def read_tasks(run: Run, name: str) -> list[Task]:
+    """The tasks of an input, by key. Raises ValueError for an empty one."""
+    source = run.input(name)
+    tasks = sorted(read_dataset(Path(source.path), Task, source.content_hash), key=lambda task: task.key)
+    if not tasks:
+        raise ValueError(f"{source.path} ({name}) has no tasks: look at the decisions of the step that made it")
+    return tasks
+
+
+def run_rl(run: Run) -> None:
+    """Reinforcement learning."""
+    recipe = parse_recipe(RlRecipe, "rl", run.spec.recipe)
+    manifest, learner, tokenizer = start(run, recipe)
+    tasks = read_tasks(run, "tasks")
+    check_tasks(tasks, recipe)
+    with Sampler(learner.model, tokenizer, tasks, recipe.sampling, manifest.name, _short_identity(run)) as sampler:
+        run.claim()
+        position = rl.train(learner, sampler, tasks, recipe, run.spec.seed, run.folder)
+    run.finish(learner.model, tokenizer, manifest.name, position.step, _summary(position))
+
+
+def check_tasks(tasks: Sequence[Task], recipe: RlRecipe) -> None:
+    """Raises ValueError for tasks that RL cannot use."""
+    unjudged = [task for task in tasks if task.verifier is None]
+    if unjudged:
+        raise ValueError(
+            f"{len(unjudged)} of {len(tasks)} tasks have no verifier (first: {unjudged[0].source}/{unjudged[0].source_id}), so "
+            "no attempt at them gets a reward: leave them out of the RL dataset"
+        )
+    longest = max(task.limits.max_tokens for task in tasks)
+    if longest > recipe.tokens_per_microbatch:
+        raise ValueError(
+            f"tasks allow attempts of {longest} tokens, but a micro-batch holds {recipe.tokens_per_microbatch}: raise "
+            f"tokens_per_microbatch to at least {longest}"
+        )
 
 
 def _summary(position: Position) -> dict[str, float | int | None]:
@@ -129,7 +172,7 @@ def _summary(position: Position) -> dict[str, float | int | None]:
     }
 
 
-COMMANDS = {RunKind.INIT: init, RunKind.SFT: run_sft}
+COMMANDS = {RunKind.INIT: init, RunKind.SFT: run_sft, RunKind.RL: run_rl}
 
 
 def execute(run: Run) -> RunResult:

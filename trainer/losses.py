@@ -87,18 +87,10 @@ def grpo_token_losses(logprobs_T: Tensor, old_logprobs_T: Tensor, advantages_T: 
 
 
 def grpo_loss(
-    logprobs_T: Tensor,
-    old_logprobs_T: Tensor,
-    advantages_T: Tensor,
-    weights_T: Tensor,
-    clip: Clip,
-    correction_T: Tensor | None = None,
+    logprobs_T: Tensor, old_logprobs_T: Tensor, advantages_T: Tensor, weights_T: Tensor, clip: Clip
 ) -> Tensor:
-    """Weighted sum of `grpo_token_losses`, times the importance correction where one is given."""
-    losses_T = grpo_token_losses(logprobs_T, old_logprobs_T, advantages_T, clip)
-    if correction_T is not None:
-        losses_T = losses_T * correction_T
-    return (weights_T * losses_T).sum()
+    """Weighted sum of `grpo_token_losses`. An importance correction, where there is one, is part of the weights."""
+    return (weights_T * grpo_token_losses(logprobs_T, old_logprobs_T, advantages_T, clip)).sum()
 
 
 def truncated_importance_weights(old_logprobs_T: Tensor, behaviour_logprobs_T: Tensor, cap: float) -> Tensor:

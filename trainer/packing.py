@@ -35,6 +35,8 @@ class Pack:
     that splitting the batch changes nothing."""
     logprobs_T: Tensor
     """Behaviour log-probabilities, nats; zero where not trained, NaN where trained but not measured."""
+    turns_T: Tensor
+    """The assistant turn of each token, from 0."""
 
     @property
     def num_sequences(self) -> int:
@@ -115,8 +117,8 @@ def plan(lengths_N: Tensor, budget: int) -> list[Tensor]:
 
 def from_table(table: pa.Table) -> Pack:
     """Token rows, as read from Parquet, as one pack. Raises ValueError for rows that cannot be trained on."""
-    columns = table.select(["tokens_T", "trained_T", "logprobs_T"]).combine_chunks()
-    tokens, trained, logprobs = (columns.column(i) for i in range(3))
+    columns = table.select(["tokens_T", "trained_T", "logprobs_T", "turns_T"]).combine_chunks()
+    tokens, trained, logprobs, turns = columns.columns
     lengths = torch.tensor(tokens.combine_chunks().value_lengths().to_numpy(zero_copy_only=False), dtype=torch.long)
     trained_T = _values(trained, np.bool_)
     pack = Pack(
@@ -126,6 +128,7 @@ def from_table(table: pa.Table) -> Pack:
         advantages_T=torch.zeros(len(trained_T)),
         weights_T=trained_T.float(),
         logprobs_T=torch.where(trained_T, _values(logprobs, np.float32), 0.0),
+        turns_T=_values(turns, np.int64),
     )
     return _checked(pack)
 

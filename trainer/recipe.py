@@ -158,7 +158,7 @@ class RlRecipe(TrainRecipe):
     reward_correct: float = 1.0
     reward_wrong: float = 0.0
     overlong_max_tokens: int = Field(0, ge=0)
-    """Length at which the penalty is -1; 0: the task's own max_tokens."""
+    """Length at which the penalty is -1; 0: what the task's max_tokens leaves after the prompt."""
     overlong_cache_tokens: int = Field(0, ge=0)
     """Tokens before that over which the penalty grows; 0: no overlong shaping."""
     overlong_counts_results: bool = True

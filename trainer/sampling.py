@@ -21,9 +21,10 @@ class Sampler:
     """Samples attempts at tasks with a model, running real tools. Close it (or use it in a with block) to end the sandbox."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, tasks: Sequence[Task], recipe: SamplingRecipe, policy_name: str
+        self, model: Any, tokenizer: Any, tasks: Sequence[Task], recipe: SamplingRecipe, policy_name: str, run: str
     ) -> None:
-        self._policy_name = policy_name
+        """`run` identifies the training run: the policy of its step s is `policy_name@run-step-s`."""
+        self._policy_name, self._run = policy_name, run
         self._spec_hash = content_hash(["trainer", recipe.plain()])
         self._renderer = Renderer(tokenizer, recipe.family, recipe.thinking)
         sampling = Sampling(temperature=recipe.temperature, max_turn_tokens=recipe.max_turn_tokens)
@@ -43,14 +44,14 @@ class Sampler:
     ) -> None:
         self._stack.close()
 
-    def attempts(self, jobs: Sequence[Job], revision: str) -> list[Attempt]:
-        """One attempt per job, in order, by the policy `name@revision`."""
-        policy = Policy(kind=PolicyKind.STUDENT, name=self._policy_name, revision=revision)
+    def attempts(self, jobs: Sequence[Job], moment: str) -> list[Attempt]:
+        """One attempt per job, in order, by the policy as it is at this moment of the run."""
+        policy = Policy(kind=PolicyKind.STUDENT, name=self._policy_name, revision=f"{self._run}-{moment}")
         return run_attempts(jobs, self._engine, Setting(policy, self._spec_hash, self._tools, self._renderer))
 
     def accuracy(self, tasks: Sequence[Task], num_attempts: int, seed: int) -> float:
         """Share of correct ones among the labelled attempts."""
-        attempts = self.attempts(jobs_of(tasks, num_attempts, seed), revision="evaluation")
+        attempts = self.attempts(jobs_of(tasks, num_attempts, seed), "evaluation")
         labelled = [a.outcome for a in attempts if a.outcome in (Outcome.CORRECT, Outcome.WRONG)]
         if not labelled:
             raise ValueError(

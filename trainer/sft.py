@@ -14,7 +14,7 @@ from trainer.losses import AGGREGATIONS, sft_loss
 from trainer.metrics import Metrics
 from trainer.packing import Pack, draw
 from trainer.recipe import SftRecipe
-from trainer.stopping import current_lr, is_finished, plan_end
+from trainer.stopping import current_lr, is_finished, plan_end_at_plateau
 
 KEYS = (
     "loss",
@@ -51,7 +51,7 @@ def train(
         Metrics(folder, KEYS, position.step) as metrics,
         Progress("sft", total=recipe.max_steps, done=position.step) as progress,
     ):
-        plan_end(position, recipe)
+        plan_end_at_plateau(position, recipe)
         while not is_finished(position, recipe):
             started = time.process_time()
             batch = next_batch(rows, position, recipe, seed)
@@ -60,7 +60,7 @@ def train(
             if accuracy is not None and recipe.eval_every and position.step % recipe.eval_every == 0:
                 position.accuracies.append((position.step, accuracy(position.step)))
                 figures["accuracy"] = position.accuracies[-1][1]
-            plan_end(position, recipe)
+            plan_end_at_plateau(position, recipe)
             metrics.log(position.step - 1, _logged(figures, position))
             progress.update(
                 1, **{key: v for key, v in figures.items() if key in ("loss", "accuracy") and v is not None}

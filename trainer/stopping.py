@@ -18,16 +18,20 @@ def has_plateaued(accuracies: Sequence[tuple[int, float]], tolerance: float, pat
     return max(values[-patience:]) <= max(values[:-patience]) + tolerance
 
 
-def plan_end(position: Position, recipe: SftRecipe) -> None:
-    """Begin the cooldown where a plateau was just seen, where max_steps leaves no more room, or where the budget of
-    process time does not."""
-    if position.cooldown_start is not None:
-        return
+def plan_end(position: Position, recipe: TrainRecipe) -> None:
+    """Begin the cooldown where max_steps or the budget of process time leaves no room for more than it."""
+    if position.cooldown_start is None and _must_cool_down(position, recipe):
+        position.cooldown_start = position.step
+
+
+def plan_end_at_plateau(position: Position, recipe: SftRecipe) -> None:
+    """`plan_end`, and also where held-out accuracy has stopped growing."""
     reached = recipe.eval_every and has_plateaued(
         position.accuracies, recipe.plateau_tolerance, recipe.plateau_patience, recipe.min_steps
     )
-    if reached or _must_cool_down(position, recipe):
+    if position.cooldown_start is None and reached:
         position.cooldown_start = position.step
+    plan_end(position, recipe)
 
 
 def _must_cool_down(position: Position, recipe: TrainRecipe) -> bool:

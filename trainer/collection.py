@@ -1,0 +1,97 @@
+"""Collecting one step's groups: draw tasks, sample G attempts each, drop what teaches nothing, refill up to a cap.
+
+Every attempt is written to `<run>/attempts/step-NNNNN-R.parquet` (R the round) before it is used. This is also the pending
+rollout buffer: a run that was killed after sampling reads the round again instead of sampling it again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from data_contracts.attempts import Attempt, Outcome
+from data_contracts.storage import read_rows, write_rows
+from data_contracts.tasks import Task
+from rollout.agent import derived_seed
+from rollout.groups import Job
+from rollout.verdicts import LABELLED, informative
+from trainer.checkpoints import Position
+from trainer.packing import draw
+from trainer.recipe import RlRecipe
+
+
+class Source(Protocol):
+    """Whatever makes attempts: trainer.sampling.Sampler."""
+
+    def attempts(self, jobs: Sequence[Job], moment: str) -> list[Attempt]:
+        """One attempt per job, in order; `moment` names the policy's version inside its run."""
+        ...
+
+
+@dataclass(frozen=True)
+class Group:
+    """All attempts at one task, void ones too."""
+
+    task: Task
+    attempts_G: tuple[Attempt, ...]
+
+    @property
+    def labelled(self) -> tuple[Attempt, ...]:
+        """Those that are right or wrong: neither void nor unjudged."""
+        return tuple(attempt for attempt in self.attempts_G if attempt.outcome in LABELLED)
+
+    @property
+    def teaches(self) -> bool:
+        """Whether its outcomes differ."""
+        return informative([attempt.outcome for attempt in self.attempts_G]) is True
+
+
+@dataclass
+class Collected:
+    """The groups of a step."""
+
+    used: list[Group] = field(default_factory=list)
+    dropped: list[Group] = field(default_factory=list)
+
+    @property
+    def all(self) -> list[Group]:
+        """Used and dropped."""
+        return self.used + self.dropped
+
+    def num_dropped(self, outcome: Outcome | None) -> int:
+        """Dropped groups whose labelled attempts all have this outcome; None: too few labelled ones to say."""
+        kinds = [{a.outcome for a in group.labelled} if len(group.labelled) > 1 else {None} for group in self.dropped]
+        return sum(kind == {outcome} for kind in kinds)
+
+
+def collect(
+    source: Source, tasks: Sequence[Task], recipe: RlRecipe, position: Position, seed: int, folder: Path
+) -> Collected:
+    """The groups of the step at `position`, whose `drawn` advances by the tasks taken."""
+    out = Collected()
+    for attempt_round in range(recipe.max_refills + 1):
+        missing = recipe.tasks_per_step - len(out.used)
+        if missing == 0:
+            break
+        path = folder / "attempts" / f"step-{position.step:05d}-{attempt_round}.parquet"
+        for group in _round(source, tasks, recipe, position, missing, seed, path):
+            (out.used if group.teaches else out.dropped).append(group)
+    return out
+
+
+def _round(
+    source: Source, tasks: Sequence[Task], recipe: RlRecipe, position: Position, num_tasks: int, seed: int, path: Path
+) -> list[Group]:
+    numbers = range(position.drawn, position.drawn + num_tasks)
+    chosen = [tasks[i] for i in draw(len(tasks), position.drawn, num_tasks, seed)]
+    position.drawn += num_tasks
+    if not path.is_file():
+        jobs = [
+            Job(task, index, derived_seed(seed, "rl", number, index))
+            for number, task in zip(numbers, chosen, strict=True)
+            for index in range(recipe.group_size)
+        ]
+        write_rows(path, source.attempts(jobs, f"step-{position.step:05d}"), Attempt)
+    attempts = read_rows(path, Attempt)
+    size = recipe.group_size
+    return [Group(task, tuple(attempts[i * size : (i + 1) * size])) for i, task in enumerate(chosen)]
