@@ -95,15 +95,16 @@ def to_table(rows: Iterable[Record], record: type[Record]) -> pa.Table:
     return pa.Table.from_pylist([row.plain() for row in rows], schema=arrow_schema(record))
 
 
-def _write_parquet(table: pa.Table, path: Path) -> None:
-    pq.write_table(table, path, compression="zstd", write_page_index=True, use_content_defined_chunking=True)
+def parquet_bytes(table: pa.Table) -> bytes:
+    """The table as a Parquet file. In memory first: pyarrow aborts the whole process when a disk fills up under it."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", write_page_index=True, use_content_defined_chunking=True)
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def write_rows(path: Path, rows: Iterable[Record], record: type[Record]) -> None:
     """Write one Parquet file atomically (a shard of a stage that is still running)."""
-    sink = pa.BufferOutputStream()
-    _write_parquet(to_table(rows, record), sink)
-    write_bytes(path, sink.getvalue().to_pybytes())
+    write_bytes(path, parquet_bytes(to_table(rows, record)))
 
 
 def read_rows(path: Path, record: type[R]) -> list[R]:
@@ -152,7 +153,7 @@ def _write_parts(
     for part, start in enumerate(range(0, max(len(rows), 1), ROWS_PER_PART)):
         chunk = rows[start : start + ROWS_PER_PART]
         path = folder / f"part-{part:05d}.parquet"
-        _write_parquet(to_table(chunk, record), path)
+        path.write_bytes(parquet_bytes(to_table(chunk, record)))
         files.append(file_entry(folder, path, len(chunk)))
     manifest = DatasetManifest.create(name, record.contract_id(), schema_hash(record), tuple(files), parents)
     (folder / MANIFEST).write_text(manifest.canonical())
