@@ -36,7 +36,7 @@ def _load(loader: Any, source: str | Path, **options: Any) -> Any:
         )
     try:
         return loader.from_pretrained(str(source), **options)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
             f"{source} holds no model that can be loaded ({reason}): give a folder in Hugging Face layout, or a hub id "

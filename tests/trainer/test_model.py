@@ -1,0 +1,118 @@
+"""Packed numbers are the plain model's numbers."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.tiny import qwen_model
+from tests.trainer.packs import VOCABULARY, make_learner, make_model, random_pack
+from trainer import attention, model
+from trainer.model import head_logprobs, load_model, token_logprobs
+from trainer.packing import Pack
+
+
+def plain_logprobs(plain, pack: Pack, temperature: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """One forward pass per sequence, full logits, log_softmax: slow and obvious."""
+    logprobs, entropies = torch.zeros(pack.num_tokens), torch.zeros(pack.num_tokens)
+    for start, end in zip(pack.offsets_N1[:-1].tolist(), pack.offsets_N1[1:].tolist(), strict=True):
+        logits = plain(input_ids=pack.tokens_T[None, start:end]).logits[0].float() / temperature
+        logs = logits.log_softmax(-1)
+        for t in range(start + 1, end):
+            if pack.trained_T[t]:
+                row = logs[t - 1 - start]
+                logprobs[t] = row[pack.tokens_T[t]]
+                entropies[t] = -(row.exp() * row).sum()
+    return logprobs, entropies
+
+
+@pytest.mark.parametrize("heads", [(4, 4), (4, 2), (4, 1)])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_packed_equals_one_by_one(heads, temperature):
+    shape = {"num_attention_heads": heads[0], "num_key_value_heads": heads[1]}
+    pack = random_pack(9, seed=4)
+    packed, entropy = token_logprobs(make_model(1, **shape), pack, temperature)
+    expected, expected_entropy = plain_logprobs(qwen_model(1, **shape), pack, temperature)
+    torch.testing.assert_close(packed, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(entropy, expected_entropy, atol=1e-5, rtol=0)
+
+
+def test_packed_hidden_states_equal_plain_ones_at_every_token():
+    pack = random_pack(6, seed=8)
+    packed = make_model(2).base_model(
+        input_ids=pack.tokens_T[None],
+        position_ids=pack.positions_T[None],
+        attention_mask=attention.no_dense_mask(torch.device("cpu")),
+        segments=attention.segments(pack),
+    )
+    plain = qwen_model(2)
+    bounds = pack.offsets_N1.tolist()
+    parts = [plain.model(input_ids=pack.tokens_T[None, a:b]).last_hidden_state[0] for a, b in zip(bounds, bounds[1:], strict=False)]
+    torch.testing.assert_close(packed.last_hidden_state[0], torch.cat(parts), atol=1e-5, rtol=0)
+
+
+def test_gradients_equal_the_plain_model_s():
+    pack = random_pack(7, seed=5)
+    packed, plain = make_model(3), qwen_model(3)
+    (token_logprobs(packed, pack, 0.8)[0] * pack.weights_T).sum().backward()
+    (plain_logprobs(plain, pack, 0.8)[0] * pack.weights_T).sum().backward()
+    for (name, ours), theirs in zip(packed.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, atol=2e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_without_segments_it_is_the_plain_model():
+    """The sampler runs padded rows through the same object."""
+    tokens = torch.randint(0, VOCABULARY, (3, 10), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones(3, 10, dtype=torch.long)
+    mask[1, :4] = 0
+    ours = make_model(0)(input_ids=tokens, attention_mask=mask).logits
+    theirs = qwen_model(0)(input_ids=tokens, attention_mask=mask).logits
+    torch.testing.assert_close(ours[mask.bool()], theirs[mask.bool()], atol=1e-6, rtol=0)
+
+
+def test_gradient_checkpointing_changes_nothing():
+    pack, grads = random_pack(5, seed=6), []
+    for checkpointing in (False, True):
+        net = make_model(0)
+        net.train()
+        if checkpointing:
+            net.gradient_checkpointing_enable()
+        (token_logprobs(net, pack)[0] * pack.weights_T).sum().backward()
+        grads.append(torch.cat([p.grad.flatten() for p in net.parameters()]))
+    torch.testing.assert_close(grads[0], grads[1], atol=1e-7, rtol=0)
+
+
+def test_the_head_in_chunks_passes_gradcheck_against_log_softmax(monkeypatch):
+    monkeypatch.setattr(model, "MAX_LOGITS", 3 * 11)  # chunks of three tokens
+    g = torch.Generator().manual_seed(0)
+    hidden, weight = torch.randn(8, 5, generator=g), torch.randn(11, 5, generator=g)
+    targets, upstream = torch.randint(0, 11, (8,), generator=g), torch.randn(8, generator=g)
+    results = []
+    for head in (lambda h, w: head_logprobs(h, w, targets, 0.5)[0], lambda h, w: (h @ w.T / 0.5).log_softmax(-1)[range(8), targets]):
+        h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
+        out = head(h, w)
+        out.backward(upstream)
+        results.append((out.detach(), h.grad, w.grad))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_a_pack_without_trained_tokens_gives_a_finite_zero_with_zero_gradient():
+    pack = random_pack(3, seed=1)
+    empty = replace(pack, trained_T=torch.zeros_like(pack.trained_T))
+    learner = make_learner()
+    logprobs, _ = learner.logprobs(empty)
+    loss = (logprobs * empty.weights_T).sum()
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert all(p.grad is None or not p.grad.any() for p in learner.model.parameters())
+
+
+def test_a_path_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"no folder .*nowhere.*checkpoint"):
+        load_model(tmp_path / "nowhere")
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(ValueError, match="holds no model"):
+        load_model(tmp_path)
