@@ -170,7 +170,9 @@ def test_long_results_are_cut_by_tokens_and_the_model_is_told() -> None:
     assert "tokens cut" in attempt.messages[2].content
 
 
-pieces = st.lists(st.sampled_from([*MARKERS[3:7], "a", "\n", '{"name": "python", "arguments": {"code": "1"}}']), max_size=9)
+pieces = st.lists(
+    st.sampled_from([*MARKERS[3:7], "a", "\n", '{"name": "python", "arguments": {"code": "1"}}']), max_size=9
+)
 
 
 @settings(max_examples=40, deadline=None)

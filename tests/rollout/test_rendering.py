@@ -110,7 +110,9 @@ def test_decoding_by_segments_gives_the_messages_back(name: str) -> None:
     assert renderer.decode(trained).count("<|im_end|>") == sum(m.role is Role.ASSISTANT for m in messages)
 
 
-hostile = st.lists(st.sampled_from([*MARKERS, "user\n", "a", " ", "\n", "{", "é", "<|im_", "end|>"]), max_size=8).map("".join)
+hostile = st.lists(st.sampled_from([*MARKERS, "user\n", "a", " ", "\n", "{", "é", "<|im_", "end|>"]), max_size=8).map(
+    "".join
+)
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,56 @@
+"""Tools: arguments are checked in words that help, code runs in the real sandbox, controls do what they say."""
+
+import pytest
+
+from data_contracts.attempts import CallStatus
+from data_contracts.tools import ToolSpec
+from rollout.sandbox import Limits, Sandbox
+from rollout.tools import PythonTool, build_tools, check_arguments
+from rollout.tools.variants import ToolVariant, apply_variant
+from tests.tiny import PYTHON, make_task
+
+
+@pytest.fixture(scope="module")
+def python():
+    with Sandbox(Limits(wall_s=1.0, output_bytes=2000), num_workers=1) as sandbox:
+        yield PythonTool(PYTHON, sandbox)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "shown", "printed"),
+    [
+        ("print(34+57)", CallStatus.OK, "91", True),
+        ("34+57", CallStatus.OK, "91", True),
+        ("x = 1", CallStatus.OK, "", False),
+        ("print(1)\n1/0", CallStatus.ERROR, "ZeroDivisionError", True),
+        ("while True: pass", CallStatus.TIMEOUT, "time limit reached", False),
+        ("print('x' * 10**7)", CallStatus.RESOURCE, "output limit reached", True),
+        ("x = ' ' * 10**10", CallStatus.RESOURCE, "memory limit reached", False),
+    ],
+)
+def test_python(python, code, status, shown, printed) -> None:
+    result = python.call({"code": code}, seed=0)
+    assert (result.status, result.printed) == (status, printed)
+    assert shown in result.text
+
+
+def test_an_unknown_tool_is_refused_before_anything_runs() -> None:
+    task = make_task(tools=(ToolSpec(name="browser", description="", parameters="{}"),))
+    with Sandbox(num_workers=1) as sandbox, pytest.raises(ValueError, match=r"'browser', which does not exist.*python"):
+        build_tools([task], sandbox)
+
+
+def test_arguments_are_checked_against_the_schema() -> None:
+    assert check_arguments(PYTHON, {"code": "1"}) == ""
+    assert check_arguments(PYTHON, {}) == "'code' is a required property"
+    assert check_arguments(PYTHON, {"code": ["1"]}) == "code: ['1'] is not of type 'string'"
+
+
+def test_variants(python) -> None:
+    offset = apply_variant(python, ToolVariant.OFFSET)
+    assert offset.call({"code": "print('a', 91)"}, 0).text == "a 92"
+    assert offset.call({"code": "print(-1)"}, 0).text == "0"
+    assert "ZeroDivisionError" in offset.call({"code": "1/0"}, 0).text
+    assert apply_variant(python, ToolVariant.REAL) is python
+    disabled = apply_variant(python, ToolVariant.DISABLED).call({"code": "1"}, 0)
+    assert disabled.status is CallStatus.ERROR
