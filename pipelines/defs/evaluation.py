@@ -18,7 +18,7 @@ from pipelines.recipe import Recipe
 from pipelines.resources import DatasetStore, RecipeResource
 from pipelines.store import Store
 from pipelines.viewer.plots import interval_bars
-from pipelines.viewer.tables import HEADER, markdown, report_rows
+from pipelines.viewer.tables import HEADER, ORDER, markdown, report_rows
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,9 @@ def labels_check(rows: Sequence[EvaluationRow]) -> Check:
 
 def report_metadata(rows: Sequence[EvaluationRow]) -> Metadata:
     """The accuracies as numbers, the table, and bars with intervals."""
+    order = {label: position for position, label in enumerate(ORDER)}
     shown = [row for row in rows if row.domain in ("all", "common", "scarce")]
+    shown.sort(key=lambda row: (row.domain, order[row.label]))
     bars: dict[str, dict[str, tuple[float, float, float]]] = {}
     for row in shown:
         mean, low, high = row.accuracy.mean, row.accuracy.low, row.accuracy.high

@@ -62,6 +62,7 @@ class LocalLauncher(dg.ConfigurableResource["LocalLauncher"]):
         ) as session:
             env = os.environ | session.get_bootstrap_env_vars()
             env |= {"CUDA_VISIBLE_DEVICES": claim.visible, "PYTHONUNBUFFERED": "1"}
+            env |= {"TQDM_DISABLE": "1"}  # progress is ours: one line every few seconds
             command = self.command(spec)
             context.log.info(f"GPUs: {claim.visible or 'none'}; starting {' '.join(command)}")
             ending = run_guarded(command, env, _echo, (lock_fd, *claim.lock_fds), self.grace_s)

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from data_contracts.manifests import Estimate, EvaluationRow
 
 HEADER = ("policy", "accuracy", "common", "scarce", "calls/attempt", "call success", "tokens/attempt", "tasks", "void")
+ORDER = ("base", "sft", "sft, tool disabled", "rl")
+"""Labels in the order of training; others follow."""
 
 
 def report_rows(rows: Sequence[EvaluationRow]) -> list[tuple[str, ...]]:
-    """One line per policy, in the order of the report; accuracies with their 95 % intervals."""
-    labels = list(dict.fromkeys(row.label for row in rows))
+    """One line per policy, in the order of training; accuracies with their 95 % intervals."""
+    found = {row.label for row in rows}
+    labels = [label for label in (*ORDER, *sorted(found - set(ORDER))) if label in found]
     return [_line(label, {row.domain: row for row in rows if row.label == label}) for label in labels]
 
 

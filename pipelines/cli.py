@@ -1,0 +1,122 @@
+"""`toolpath`: run the walk, open the UI."""
+
+import argparse
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from data_contracts.manifests import EvaluationRow
+from pipelines.recipe import Recipe, default_recipe, load_recipe
+from pipelines.store import PROJECT, Store
+from pipelines.viewer.tables import HEADER, aligned, report_rows
+
+USER_ERROR = 2
+DEFAULT_PORT = 3000
+MAX_FIGURES = 5
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="toolpath", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="materialise the whole graph and print the result")
+    run.add_argument("--recipe", default=default_recipe(), help="name in pipelines/recipes, or a TOML file")
+    run.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE", dest="overrides")
+    ui = commands.add_parser("ui", help="the Dagster UI with the same graph")
+    ui.add_argument("--port", type=int, default=DEFAULT_PORT)
+    ui.add_argument("--recipe", default=default_recipe())
+    return parser
+
+
+def dagster_home() -> Path:
+    """DAGSTER_HOME, or `dagster_home` beside the code; set for this process and those it starts."""
+    home = Path(os.environ.get("DAGSTER_HOME") or PROJECT / "dagster_home").resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit code. A user's mistake is one message on stderr."""
+    args = _parser().parse_args(argv)
+    if not sys.platform.startswith("linux"):
+        print(
+            f"error: toolpath runs on Linux, not on {sys.platform}: use a Linux machine or container", file=sys.stderr
+        )
+        return USER_ERROR
+    # Dagster announces its own preview features once per use.
+    warnings.filterwarnings("ignore", message=".*is currently in preview.*")
+    try:
+        if args.command == "ui":
+            return open_ui(args.port, args.recipe)
+        return run_walk(load_recipe(args.recipe, args.overrides), args.recipe, args.overrides)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+
+
+def open_ui(port: int, recipe: str) -> int:
+    """Replace this process by `dagster dev`."""
+    load_recipe(recipe)
+    home = dagster_home()
+    os.environ["TOOLPATH_RECIPE"] = recipe
+    print(f"Dagster UI: http://127.0.0.1:{port} (state in {home}; stop with Ctrl-C)", flush=True)
+    dagster = Path(sys.executable).with_name("dagster")
+    os.execv(dagster, [str(dagster), "dev", "-m", "pipelines.definitions", "-h", "127.0.0.1", "-p", str(port)])
+
+
+def run_walk(recipe: Recipe, name: str, overrides: list[str]) -> int:
+    """Materialise step after step, say how far it is, print the result."""
+    import dagster as dg
+
+    from pipelines.defs.walk import end_dead_runs, steps_of, walk
+    from pipelines.resources import DatasetStore, RecipeResource, default_resources
+
+    home, start, steps = dagster_home(), time.monotonic(), steps_of(recipe)
+    resources = default_resources() | {"recipe": RecipeResource(name=name, overrides=overrides)}
+    assert isinstance(resources["store"], DatasetStore)
+    store = resources["store"].open()
+    print(f"recipe {recipe.name}: {len(steps)} steps; data in {store.root}, runs in {home}", flush=True)
+    with dg.DagsterInstance.get() as instance:
+        end_dead_runs(instance, lambda run: print(f"run {run[:8]} had been killed: going on from what it left"))
+        results = walk(steps, recipe, resources, instance)
+        for number, step in enumerate(steps, start=1):
+            print(f"[{number}/{len(steps)}] {step.name}", flush=True)
+            result = next(results)
+            if result.error is not None:
+                print(f"error: {step.name}: {result.error}", file=sys.stderr)
+                return 1
+            print(f"      {_line(result.seconds, result.figures)}", flush=True)
+    print(f"\n{summary(store, recipe)}\n\n{where_next(store)}\n\n{time.monotonic() - start:.0f} s in all")
+    return 0
+
+
+def _line(seconds: float, figures: dict[str, int | float]) -> str:
+    shown = [
+        f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value:,}" for name, value in figures.items()
+    ]
+    return f"{seconds:.1f} s  " + ", ".join(shown[:MAX_FIGURES])
+
+
+def summary(store: Store, recipe: Recipe) -> str:
+    """The table base → SFT → RL, or what a walk without RL has made."""
+    if "evaluation" in recipe.tables:
+        rows = store.read(store.latest("evaluation_report"), EvaluationRow)
+        return "Held-out tasks, 95 % intervals over tasks\n" + aligned(HEADER, report_rows(rows))
+    made = ("recorded_attempts", "recorded_difficulty", "sft_dataset", "sft_checkpoint")
+    lines = [(name, store.latest(name).path) for name in made if store.has(name)]
+    return aligned(("released", "folder"), lines)
+
+
+def where_next(store: Store) -> str:
+    """Where to look."""
+    lines = [("UI, plots and checks", "make ui")]
+    if store.has("published_dataset"):
+        lines.append(("hub-ready dataset", store.latest("published_dataset").path))
+    lines += [("all datasets", str(store.root / "datasets")), ("checkpoints, metrics", str(store.root / "runs"))]
+    return "\n".join(f"{what:<22} {place}" for what, place in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

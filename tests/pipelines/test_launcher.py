@@ -1,0 +1,115 @@
+"""The launcher inside real Dagster runs. The process is a small script that stands where the interpreter would."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from data_contracts.manifests import RunInput, RunKind, RunSpec
+from pipelines.launchers.local import LocalLauncher, finished
+from tests.pipelines.test_guard import wait_until_gone
+
+CHILD = """#!{python}
+import os, sys
+from pathlib import Path
+sys.path.insert(0, {project!r})
+from data_contracts.manifests import RunResult, RunSpec
+spec = RunSpec.from_json(Path(sys.argv[sys.argv.index("--spec") + 1]).read_bytes())
+folder = Path(spec.output)
+with (folder / "starts").open("a") as file:
+    file.write("x")
+print("progress 1/2", file=sys.stderr, flush=True)
+{body}
+"""
+GOOD = """
+result = RunResult(kind=spec.kind, identity=spec.identity, outputs=(), metrics="{}")
+(folder / "gpus").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+(folder / "result.json").write_text(result.canonical())
+"""
+
+
+def interpreter(folder: Path, body: str) -> str:
+    path = folder / "python"
+    project = str(Path(__file__).parents[2])
+    path.write_text(CHILD.format(python=sys.executable, project=project, body=textwrap.dedent(body)))
+    path.chmod(0o755)
+    return str(path)
+
+
+def spec_in(folder: Path) -> RunSpec:
+    given = RunInput(name="tasks", path="/tasks", content_hash="h")
+    return RunSpec(kind=RunKind.SAMPLE, recipe="{}", inputs=(given,), output=str(folder / "out"), seed=0)
+
+
+def materialize(folder: Path, body: str) -> dg.ExecuteInProcessResult:
+    @dg.asset
+    def one(context: dg.AssetExecutionContext, launcher: LocalLauncher) -> dg.MaterializeResult:
+        result = launcher.run(context, spec_in(folder), "teacher")
+        return dg.MaterializeResult(metadata={"identity": result.identity})
+
+    resources = {"launcher": LocalLauncher(rollout_python=interpreter(folder, body), grace_s=0.2)}
+    with dg.DagsterInstance.ephemeral(tempdir=str(folder)) as instance:
+        return dg.materialize([one], instance=instance, resources=resources, raise_on_error=False)
+
+
+def message(result: dg.ExecuteInProcessResult) -> str:
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    return failure.step_failure_data.user_failure_data.description
+
+
+def test_a_run_is_done_once(tmp_path, capfd):
+    assert materialize(tmp_path, GOOD).success
+    assert materialize(tmp_path, GOOD).success
+    assert (tmp_path / "out" / "starts").read_text() == "x"
+    assert (tmp_path / "out" / "gpus").read_text() == ""
+    assert "progress 1/2" in capfd.readouterr().err
+
+
+def test_the_last_error_line_is_the_message(tmp_path):
+    result = materialize(tmp_path, "sys.exit('error: recipe [teacher]: unknown key')")
+    assert message(result) == "sample failed (exit code 1): error: recipe [teacher]: unknown key"
+
+
+def test_a_process_without_a_result_failed_whatever_it_says(tmp_path):
+    assert "exit code 0" in message(materialize(tmp_path, "pass"))
+
+
+def test_the_result_of_another_spec_does_not_count(tmp_path):
+    assert materialize(tmp_path, GOOD).success
+    other = spec_in(tmp_path).model_copy(update={"seed": 1})
+    assert finished(spec_in(tmp_path)) is not None
+    assert finished(other) is None
+
+
+RUN = """
+import sys
+from pathlib import Path
+from tests.pipelines.test_launcher import materialize
+body = "import subprocess, time; p = subprocess.Popen(['sleep', '300'], start_new_session=True);" \\
+    "(folder / 'pids').write_text(f'{os.getpid()} {p.pid}'); time.sleep(300)"
+materialize(Path(sys.argv[1]), body)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_cancelled_or_killed_dagster_run_leaves_no_process(tmp_path, number):
+    project = Path(__file__).parents[2]
+    run = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(tmp_path)],
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(project)},
+        stderr=subprocess.DEVNULL,
+    )
+    pids = tmp_path / "out" / "pids"
+    deadline = time.monotonic() + 60
+    while not (pids.is_file() and pids.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run.send_signal(number)
+    run.wait(30)
+    assert wait_until_gone([int(pid) for pid in pids.read_text().split()]) == []
