@@ -51,13 +51,8 @@ def shares(rng: Random) -> tuple[int, ...]:
 
 
 def few(rng: Random) -> tuple[int, ...]:
-    """Four or five different numbers."""
-    return tuple(rng.sample(range(2, 70), rng.randint(4, 5)))
-
-
-def five(rng: Random) -> tuple[int, ...]:
-    """Five different numbers."""
-    return tuple(rng.sample(range(2, 70), 5))
+    """Three or four different numbers of two digits."""
+    return tuple(rng.sample(range(11, 100), rng.randint(3, 4)))
 
 
 def two_days(rng: Random) -> tuple[int, ...]:

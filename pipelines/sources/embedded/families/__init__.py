@@ -1,10 +1,10 @@
 """All families. The common ones are well covered by the teacher's data; the scarce ones ask for the same operations in
-other words, another order or a longer chain."""
+other words or another order."""
 
 from pipelines.sources.embedded.families.compare import COMPARE
 from pipelines.sources.embedded.families.dates import DATES
-from pipelines.sources.embedded.families.list_gap import LIST_GAP
 from pipelines.sources.embedded.families.list_question import LIST_QUESTION
+from pipelines.sources.embedded.families.list_words import LIST_WORDS
 from pipelines.sources.embedded.families.one_step import ONE_STEP
 from pipelines.sources.embedded.families.question_first import QUESTION_FIRST
 from pipelines.sources.embedded.families.sharing import SHARING
@@ -15,13 +15,13 @@ from pipelines.sources.embedded.phrasing import Family
 FAMILIES: tuple[Family, ...] = (
     ONE_STEP,
     TWO_STEP,
+    THREE_STEP,
     SHARING,
     LIST_QUESTION,
     DATES,
     QUESTION_FIRST,
     COMPARE,
-    LIST_GAP,
-    THREE_STEP,
+    LIST_WORDS,
 )
 
 

@@ -1,11 +1,11 @@
-"""Three operations in the words of the common families: a longer chain than the teacher shows."""
+"""Three operations in a chain."""
 
 from pipelines.sources.embedded.draws import packs_and_two, quadruple
 from pipelines.sources.embedded.phrasing import Family, Phrasing
 
 THREE_STEP = Family(
     name="three_step",
-    scarce=True,
+    scarce=False,
     phrasings=(
         Phrasing(
             "{name} buys {0} boxes of {1} {things}, finds {2} more and gives away {3}. How many {things} now?",

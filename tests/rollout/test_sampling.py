@@ -1,0 +1,139 @@
+"""The processes: shards survive a kill, nothing is sampled twice, mistakes are one clear message."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data_contracts.attempts import Attempt, Outcome
+from data_contracts.ids import canonical_json
+from data_contracts.manifests import CheckpointManifest, EvaluationRow, RunInput, RunKind, RunResult, RunSpec
+from data_contracts.storage import MANIFEST, file_entry, read_dataset, write_bytes, write_dataset
+from data_contracts.tasks import Task
+from rollout.rendering import tokenizer_id
+from tests.tiny import make_task, qwen_model, qwen_tokenizer
+
+ENGINE = {
+    "kind": "transformers", "temperature": 1.0, "top_p": 1.0, "max_turn_tokens": 12, "batch_size": 8,
+}  # fmt: skip
+RECIPE = {"engine": ENGINE, "family": "qwen3_instruct", "num_attempts": 2, "tasks_per_shard": 2}
+
+
+def tasks_in(folder: Path, count: int = 7) -> RunInput:
+    tasks = [make_task(f"What is {i} plus 1?", str(i + 1)) for i in range(count)]
+    path, manifest = write_dataset(folder, "tasks", tasks, Task)
+    return RunInput(name="tasks", path=str(path), content_hash=manifest.content_hash)
+
+
+def checkpoint_in(folder: Path) -> RunInput:
+    target = folder / "checkpoint"
+    qwen_model().save_pretrained(target)
+    qwen_tokenizer().save_pretrained(target)
+    files = tuple(file_entry(target, path) for path in sorted(target.iterdir()))
+    manifest = CheckpointManifest.create(
+        name="tiny", method="init", files=files, tokenizer_id=tokenizer_id(qwen_tokenizer()), parents=(), recipe="{}",
+        num_steps=0,
+    )  # fmt: skip
+    write_bytes(target / MANIFEST, manifest.canonical().encode())
+    return RunInput(name="checkpoint", path=str(target), content_hash=manifest.content_hash)
+
+
+def a_spec(folder: Path, recipe: dict[str, object], kind: RunKind = RunKind.SAMPLE) -> RunSpec:
+    inputs = (tasks_in(folder), checkpoint_in(folder))
+    return RunSpec(kind=kind, recipe=canonical_json(recipe), inputs=inputs, output=str(folder / "out"), seed=3)
+
+
+def command(spec: RunSpec, folder: Path) -> list[str]:
+    path = folder / "spec.json"
+    path.write_text(spec.canonical())
+    return [sys.executable, "-m", "rollout", spec.kind.value, "--spec", str(path)]
+
+
+def run(spec: RunSpec, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(spec, folder), capture_output=True, text=True, check=False, timeout=120)
+
+
+def result_of(spec: RunSpec) -> RunResult:
+    return RunResult.from_json((Path(spec.output) / "result.json").read_text())
+
+
+def attempts_of(spec: RunSpec) -> list[Attempt]:
+    output = next(o for o in result_of(spec).outputs if o.name == "attempts")
+    return read_dataset(Path(spec.output) / output.path, Attempt, output.content_hash)
+
+
+def test_killed_and_run_again_it_ends_as_if_nothing_had_happened(tmp_path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    whole, broken = a_spec(tmp_path / "a", RECIPE), a_spec(tmp_path / "b", RECIPE)
+    assert run(whole, tmp_path / "a").returncode == 0
+    process = subprocess.Popen(command(broken, tmp_path / "b"), stderr=subprocess.DEVNULL)
+    shards = tmp_path / "b" / "out" / "shards"
+    while process.poll() is None and not (shards.is_dir() and any(shards.glob("*.parquet"))):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    first = {path.name: path.stat().st_mtime_ns for path in shards.glob("*.parquet")}
+    again = run(broken, tmp_path / "b")
+    assert again.returncode == 0, again.stderr
+    assert {name: (shards / name).stat().st_mtime_ns for name in first} == first
+    assert whole.identity == broken.identity
+    assert result_of(whole) == result_of(broken)
+    attempts = attempts_of(broken)
+    assert len({a.key for a in attempts}) == len(attempts) == 14
+    before = os.stat(tmp_path / "b" / "out" / "result.json").st_mtime_ns
+    assert run(broken, tmp_path / "b").returncode == 0
+    assert os.stat(tmp_path / "b" / "out" / "result.json").st_mtime_ns == before
+
+
+def test_evaluation_reports_all_groups_and_domains(tmp_path) -> None:
+    recipe = RECIPE | {"label": "base", "suite": "tiny", "groups": {"easy": ["sums"], "absent": ["x"]}}
+    spec = a_spec(tmp_path, recipe, RunKind.EVALUATE)
+    done = run(spec, tmp_path)
+    assert done.returncode == 0, done.stderr
+    output = next(o for o in result_of(spec).outputs if o.name == "report")
+    rows = read_dataset(Path(spec.output) / output.path, EvaluationRow, output.content_hash)
+    assert sorted(r.domain for r in rows) == ["all", "easy", "sums"]
+    attempts = attempts_of(spec)
+    assert all(a.outcome in (Outcome.CORRECT, Outcome.WRONG) for a in attempts)
+    for row in rows:
+        assert (row.num_tasks, row.num_attempts, row.num_void) == (7, 14, 0)
+        assert row.accuracy.mean == sum(a.outcome is Outcome.CORRECT for a in attempts) / 14
+        assert row.tokens_per_attempt == sum(len(t.sampled_ids_T) for a in attempts for t in a.turns) / 14
+        assert row.call_success is None or 0 <= row.call_success <= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"num_atempts": 2}, "unknown key 'num_atempts'"),
+        ({"num_attempts": 0}, "num_attempts: Input should be greater than or equal to 1"),
+        ({"family": "gpt"}, "family: Input should be"),
+    ],
+)
+def test_a_bad_recipe_is_one_message(tmp_path, change, words) -> None:
+    done = run(a_spec(tmp_path, RECIPE | change), tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_changed_tasks_and_missing_models_are_one_message(tmp_path) -> None:
+    spec = a_spec(tmp_path, RECIPE)
+    wrong = tuple(i.model_copy(update={"content_hash": "0" * 32}) if i.name == "tasks" else i for i in spec.inputs)
+    done = run(spec.model_copy(update={"inputs": wrong}), tmp_path)
+    assert (done.returncode, "is expected" in done.stderr) == (2, True)
+    nowhere = tuple(i.model_copy(update={"path": "/no/model"}) if i.name == "checkpoint" else i for i in spec.inputs)
+    done = run(spec.model_copy(update={"inputs": nowhere}), tmp_path)
+    assert (done.returncode, "/no/model is no checkpoint" in done.stderr.splitlines()[-1]) == (2, True)
+    done = subprocess.run(
+        [sys.executable, "-m", "rollout", "sample", "--spec", "/no/spec"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "/no/spec does not exist" in done.stderr) == (2, True)
+    assert json.loads(spec.canonical())["kind"] == "sample"
