@@ -2,20 +2,26 @@
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
+PYTHON_FOR_VENV ?= python3.11
 PORT ?= 3000
 RECIPE ?= embedded
 export OMP_NUM_THREADS ?= 1
+ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
 
 .PHONY: setup run ui test
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml
-	@test "$$(uname -s)" = Linux || { echo "toolpath runs on Linux: use a Linux machine or container"; exit 2; }
-	test -x $(PYTHON) || python3.11 -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet uv
-	$(PYTHON) -m uv pip install --quiet --python $(PYTHON) -e '.[dev]' $(if $(wildcard constraints.txt),-c constraints.txt)
+# The lock is universal; used as constraints, it leaves the choice between CPU and CUDA builds of torch to where wheels come
+# from: a folder in PIP_FIND_LINKS with a CPU build wins, else the index's build.
+$(VENV)/.ready: pyproject.toml uv.lock
+	@test "$$(uname -s)" = Linux || { echo "toolpath runs on Linux: use a Linux machine, a container or WSL 2"; exit 2; }
+	test -x $(PYTHON) || $(PYTHON_FOR_VENV) -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet 'uv>=0.9,<1'
+	$(VENV)/bin/uv export --quiet --frozen --extra dev --no-emit-project --no-hashes --no-annotate --output-file $(VENV)/constraints.txt
+	$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --constraints $(VENV)/constraints.txt --editable '.[dev]'
 	touch $@
 
 run: setup
