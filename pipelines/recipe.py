@@ -3,7 +3,7 @@
 import difflib
 import os
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +28,7 @@ TABLES = (
 )
 LAUNCH_KEYS = ("seed", "num_gpus")
 """Keys of a process's table that its launcher takes out: they are fields of the RunSpec."""
-STAGE_KEYS = {"difficulty": ("num_tasks",), "rl": ("start",)}
+STAGE_KEYS = {"difficulty": ("num_tasks",)}
 """Keys of a process's table that the pipeline reads; the process never sees them."""
 
 M = TypeVar("M", bound=BaseModel)
@@ -86,7 +86,7 @@ class Recipe:
         return canonical_json({"name": self.name, **self.tables})
 
 
-def parse_table(stage: str, table: dict[str, Any], model: type[M]) -> M:
+def parse_table(stage: str, table: Mapping[str, Any], model: type[M]) -> M:
     """A recipe table as a record of `model`. Raises ValueError with one line per fault."""
     try:
         return model.model_validate(table)

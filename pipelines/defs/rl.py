@@ -21,7 +21,7 @@ CURVES = {"reward": "reward", "accuracy": "accuracy", "call_success": "call succ
 def rl_checkpoint(
     context: dg.AssetExecutionContext, store: DatasetStore, recipe: RecipeResource, launcher: LocalLauncher
 ) -> Result:
-    """The student after RL from the checkpoint that [rl] start names; registers as a new student."""
+    """The student after RL from the checkpoint that [rl_data] start names; registers as a new student."""
     data, plan = store.open(), recipe.load()
     inputs = [data.input("tasks", "rl_dataset"), start_checkpoint(data, plan)]
     spec = data.spec(RunKind.RL, plan.for_process("rl"), inputs)

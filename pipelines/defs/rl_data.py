@@ -1,6 +1,9 @@
 """What RL works on: the tasks that the student it starts from solves sometimes."""
 
+from typing import Literal
+
 import dagster as dg
+from pydantic import Field
 
 from data_contracts.decisions import Decision
 from data_contracts.difficulty import Difficulty
@@ -29,7 +32,9 @@ from pipelines.viewer.plots import counts
 class RlDataTable(RlDataRecipe):
     """The recipe table [rl_data]."""
 
-    min_rows: int
+    start: Literal["base", "sft"]
+    """The student that RL starts from; its difficulty decides."""
+    min_rows: int = Field(ge=1)
     """Fewest tasks that RL is worth starting with."""
 
     def filters(self) -> RlDataRecipe:
@@ -38,11 +43,8 @@ class RlDataTable(RlDataRecipe):
 
 
 def start_checkpoint(store: Store, recipe: Recipe) -> RunInput:
-    """The checkpoint that RL starts from ([rl] start): `sft`, or `base` for RL without SFT."""
-    start = recipe.table("rl").get("start")
-    if start not in ("base", "sft"):
-        raise ValueError(f"recipe [rl] start={start!r}: write 'sft', or 'base' for RL without SFT")
-    return store.input("checkpoint", f"{start}_checkpoint")
+    """The checkpoint that RL starts from ([rl_data] start): `sft`, or `base` for RL without SFT."""
+    return store.input("checkpoint", f"{recipe.parse('rl_data', RlDataTable).start}_checkpoint")
 
 
 @dg.asset(

@@ -1,37 +1,73 @@
 """Which tasks each stage works on. Pure: a choice depends on the tasks' keys alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from data_contracts.ids import content_hash
 from data_contracts.tasks import Split, Task
 from pipelines.recipe import Recipe, nearest, parse_table
+from pipelines.sources.embedded import TasksRecipe, generate, scarce_families
+from pipelines.sources.embedded import teacher_tasks as embedded_choice
+from pipelines.sources.questions import QuestionsRecipe, read_questions
 
 OWN_KEYS = ("source", "seed", "num_validation")
 """Keys of [tasks] that are ours; the others are the source's."""
 
-
-def _embedded(table: dict[str, Any], seed: int) -> list[Task]:
-    from pipelines.sources.embedded import TasksRecipe, generate
-
-    return generate(parse_table("tasks", table, TasksRecipe), seed)
+Table = Mapping[str, Any]
 
 
-SOURCES: dict[str, Callable[[dict[str, Any], int], list[Task]]] = {"embedded": _embedded}
-"""Makers of tasks by name: (the source's part of [tasks], seed) to tasks. Bring your own: one entry here."""
+def _all_of(tasks: Sequence[Task], table: Table) -> list[Task]:
+    return list(tasks)
+
+
+def _no_groups(domains: set[str]) -> dict[str, list[str]]:
+    return {}
+
+
+@dataclass(frozen=True)
+class TaskSource:
+    """A maker of tasks, and its opinions on them. `Table` is the source's part of [tasks]."""
+
+    make: Callable[[Table, int], list[Task]]
+    """(table, seed) to all tasks."""
+    for_teacher: Callable[[Sequence[Task], Table], list[Task]] = _all_of
+    """Those of the training tasks that the teacher attempts."""
+    groups: Callable[[set[str]], dict[str, list[str]]] = _no_groups
+    """Named sets of domains that reports show beside the domains themselves."""
+
+
+def _common_and_scarce(domains: set[str]) -> dict[str, list[str]]:
+    scarce = scarce_families()
+    return {"common": sorted(domains - scarce), "scarce": sorted(domains & scarce)}
+
+
+SOURCES = {
+    "embedded": TaskSource(
+        make=lambda table, seed: generate(parse_table("tasks", table, TasksRecipe), seed),
+        for_teacher=lambda tasks, table: embedded_choice(tasks, parse_table("tasks", table, TasksRecipe)),
+        groups=_common_and_scarce,
+    ),
+    "questions": TaskSource(
+        make=lambda table, seed: read_questions(parse_table("tasks", table, QuestionsRecipe), seed),
+    ),
+}
+"""By the value of [tasks] source. Bring your own: one entry here."""
+
+
+def _source(recipe: Recipe) -> tuple[TaskSource, Table]:
+    """The source and its part of the table. Raises ValueError for an unknown source."""
+    table = recipe.table("tasks")
+    name = str(table.get("source", ""))
+    if name not in SOURCES:
+        raise ValueError(f"recipe [tasks] source={name!r} is unknown{nearest(name, SOURCES)}")
+    return SOURCES[name], {key: value for key, value in table.items() if key not in OWN_KEYS}
 
 
 def make_tasks(recipe: Recipe) -> list[Task]:
-    """All tasks of the recipe. Raises ValueError for an unknown source."""
-    table = recipe.table("tasks")
-    source = table.get("source", "")
-    if source not in SOURCES:
-        raise ValueError(f"recipe [tasks] source={source!r} is unknown{nearest(str(source), SOURCES)}")
-    return SOURCES[source](_source_table(table), recipe.seed("tasks"))
-
-
-def _source_table(table: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in table.items() if key not in OWN_KEYS}
+    """All tasks of the recipe."""
+    source, table = _source(recipe)
+    return source.make(table, recipe.seed("tasks"))
 
 
 def test_tasks(tasks: Sequence[Task]) -> list[Task]:
@@ -52,14 +88,9 @@ def training_tasks(tasks: Sequence[Task], recipe: Recipe) -> list[Task]:
 
 
 def teacher_tasks(tasks: Sequence[Task], recipe: Recipe) -> list[Task]:
-    """What the teacher attempts: the source decides where it has an opinion, else all training tasks."""
-    training = training_tasks(tasks, recipe)
-    if recipe.table("tasks")["source"] != "embedded":
-        return training
-    from pipelines.sources.embedded import TasksRecipe
-    from pipelines.sources.embedded import teacher_tasks as embedded_choice
-
-    return embedded_choice(training, parse_table("tasks", _source_table(recipe.table("tasks")), TasksRecipe))
+    """What the teacher attempts: the source decides."""
+    source, table = _source(recipe)
+    return source.for_teacher(training_tasks(tasks, recipe), table)
 
 
 def student_tasks(tasks: Sequence[Task], recipe: Recipe) -> list[Task]:
@@ -70,13 +101,8 @@ def student_tasks(tasks: Sequence[Task], recipe: Recipe) -> list[Task]:
 
 
 def domain_groups(recipe: Recipe, tasks: Sequence[Task]) -> dict[str, list[str]]:
-    """Named sets of domains that reports show: the embedded source has common and scarce ones."""
-    if recipe.table("tasks").get("source") != "embedded":
-        return {}
-    from pipelines.sources.embedded import scarce_families
-
-    scarce, domains = scarce_families(), {task.domain for task in tasks}
-    return {"common": sorted(domains - scarce), "scarce": sorted(domains & scarce)}
+    """Named sets of domains that reports show."""
+    return _source(recipe)[0].groups({task.domain for task in tasks})
 
 
 def _drawn(tasks: Sequence[Task], number: int, purpose: str) -> list[Task]:

@@ -68,14 +68,14 @@ def test_what_cuda_visible_devices_hides_is_never_picked(smi, tmp_path, monkeypa
 
 
 def test_too_few_is_one_message_with_value_and_remedy(smi, tmp_path):
-    with pytest.raises(TooFewGpusError, match=r"asks for 8 GPUs in \[rl\], 2 are free of 4: lower num_gpus in \[rl\]"):
-        with claim_gpus(8, "rl", tmp_path):
-            pass
+    message = r"asks for 8 GPUs in \[rl\], 2 are free of 4: lower num_gpus in \[rl\]"
+    with pytest.raises(TooFewGpusError, match=message), claim_gpus(8, "rl", tmp_path):
+        pass
 
 
 def test_without_a_driver_there_are_none(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(TooFewGpusError, match="asks for 1 GPUs.*0 are free of 0"), claim_gpus(1, "sft", tmp_path):
+    with pytest.raises(TooFewGpusError, match=r"asks for 1 GPUs.*0 are free of 0"), claim_gpus(1, "sft", tmp_path):
         pass
     with claim_gpus(0, "sft", tmp_path) as claim:
         assert claim.visible == ""

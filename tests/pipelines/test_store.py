@@ -41,7 +41,7 @@ def test_a_store_can_be_moved(tmp_path):
 
 
 def test_what_was_never_released_is_one_message(tmp_path):
-    with pytest.raises(DatasetError, match="task_difficulty of sft-1 has no released version.*materialise"):
+    with pytest.raises(DatasetError, match=r"task_difficulty of sft-1 has no released version.*materialise"):
         Store(tmp_path).latest("task_difficulty", "sft-1")
 
 
