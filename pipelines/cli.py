@@ -1,4 +1,4 @@
-"""`toolpath`: run the walk, open the UI."""
+"""`toolpath`: run the walk, open the UI, look at an attempt."""
 
 import argparse
 import os
@@ -7,9 +7,11 @@ import time
 import warnings
 from pathlib import Path
 
+from data_contracts.attempts import Attempt, Origin, Outcome
 from data_contracts.manifests import EvaluationRow
+from data_contracts.tasks import Task
 from pipelines.recipe import Recipe, default_recipe, load_recipe
-from pipelines.store import PROJECT, Store
+from pipelines.store import PROJECT, Store, data_root
 from pipelines.viewer.tables import HEADER, aligned, report_rows
 
 USER_ERROR = 2
@@ -26,6 +28,13 @@ def _parser() -> argparse.ArgumentParser:
     ui = commands.add_parser("ui", help="the Dagster UI with the same graph")
     ui.add_argument("--port", type=int, default=DEFAULT_PORT)
     ui.add_argument("--recipe", default=default_recipe())
+    show = commands.add_parser("show", help="one attempt side by side: text, segments, ids, mask, log-probs")
+    show.add_argument(
+        "attempt", nargs="?", help="key, or how it starts; default: the first that called a tool and was right"
+    )
+    show.add_argument(
+        "--asset", default="student_attempts", help="student_attempts, teacher_attempts or recorded_attempts"
+    )
     return parser
 
 
@@ -50,6 +59,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.command == "ui":
             return open_ui(args.port, args.recipe)
+        if args.command == "show":
+            print(show_attempt(Store(data_root()), args.asset, args.attempt))
+            return 0
         return run_walk(load_recipe(args.recipe, args.overrides), args.recipe, args.overrides)
     except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -90,6 +102,36 @@ def run_walk(recipe: Recipe, name: str, overrides: list[str]) -> int:
             print(f"      {_line(result.seconds, result.figures)}", flush=True)
     print(f"\n{summary(store, recipe)}\n\n{where_next(store)}\n\n{time.monotonic() - start:.0f} s in all")
     return 0
+
+
+def show_attempt(store: Store, asset: str, key: str | None) -> str:
+    """One stored attempt, rendered for the base checkpoint's tokenizer where it has no ids of its own."""
+    from pipelines.viewer.attempt import side_by_side
+    from rollout.checkpoint import load_tokenizer
+    from rollout.rendering import Renderer
+    from rollout.rows import rendered_rows, sampled_row
+
+    attempts = store.read(store.newest(asset), Attempt)
+    chosen = (
+        [a for a in attempts if a.key.startswith(key)] if key else [a for a in attempts if a.calls() and is_right(a)]
+    )
+    if not chosen:
+        raise ValueError(
+            f"{asset} has no attempt {key or 'that called a tool and was right'}: it holds {len(attempts)}"
+        )
+    attempt = chosen[0]
+    renderer = Renderer(load_tokenizer(Path(store.latest("base_checkpoint").path)))
+    if attempt.origin is Origin.SAMPLED:
+        return side_by_side(attempt, sampled_row(attempt), renderer)
+    source = "recorded_tasks" if asset == "recorded_attempts" else "tasks"
+    tools = {task.key: task.tools for task in store.read(store.latest(source), Task)}
+    rows = rendered_rows(attempt, tools[attempt.task_key], renderer)
+    return "\n\n".join(side_by_side(attempt, row, renderer) for row in rows)
+
+
+def is_right(attempt: Attempt) -> bool:
+    """Whether it was judged to be correct."""
+    return attempt.outcome is Outcome.CORRECT
 
 
 def _line(seconds: float, figures: dict[str, int | float]) -> str:

@@ -76,6 +76,11 @@ class Store:
         """Whether a version of the asset is released."""
         return self._pointer(asset, partition).is_file()
 
+    def newest(self, asset: str) -> RunInput:
+        """The released version of an asset; of a partitioned one, that of the partition released last."""
+        pointers = sorted((self.root / "latest" / asset).glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        return self.latest(asset, pointers[-1].stem if pointers else None)
+
     def _pointer(self, asset: str, partition: str | None) -> Path:
         return self.root / "latest" / (f"{asset}.json" if partition is None else f"{asset}/{partition}.json")
 
