@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from data_contracts.ids import canonical_json
@@ -55,9 +56,9 @@ def _read_spec(path: Path, kind: RunKind) -> RunSpec:
     return spec
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Run one command; print its summary numbers as JSON."""
-    args = _parser().parse_args()
+    args = _parser().parse_args(words)
     spec = _spec(args)
     print(describe(spec) if args.dry_run else execute(Run(spec)).metrics)
 

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -86,6 +85,8 @@ def _has_fused_kernel(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def _fused(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, segments: Segments, scaling: float | None) -> Tensor:
+    from torch.nn.attention.varlen import varlen_attn  # takes seconds to import, and only CUDA needs it
+
     offsets, longest = segments.offsets_N1, segments.longest
     out = varlen_attn(
         q_THD, k_THD, v_THD, offsets, offsets, longest, longest, scale=scaling, window_size=(-1, 0), enable_gqa=True

@@ -229,11 +229,18 @@ def parse_recipe(model: type[R], stage: str, table: dict[str, Any] | str) -> R:
 def _problem(model: type[Recipe], error: dict[str, Any]) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        names = list(model.model_fields) + [f"sampling.{name}" for name in SamplingRecipe.model_fields]
-        near = difflib.get_close_matches(key, names, n=1, cutoff=0.0)
-        return f"unknown key {key!r}; the nearest valid one is {near[0]!r}"
+        return f"unknown key {key!r}; {_suggestion(model, key)}"
     if error["type"] == "missing":
         return f"{key!r} is missing; it decides the result, so it has no default"
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     return f"{key} = {error['input']!r}: {error['msg']}"
+
+
+def _suggestion(model: type[Recipe], key: str) -> str:
+    names = [
+        *model.model_fields,
+        *(f"sampling.{n}" for n in SamplingRecipe.model_fields if "sampling" in model.model_fields),
+    ]
+    near = difflib.get_close_matches(key, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"valid keys: {', '.join(names)}"

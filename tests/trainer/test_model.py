@@ -1,6 +1,7 @@
 """Packed numbers are the plain model's numbers."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -47,7 +48,7 @@ def test_packed_hidden_states_equal_plain_ones_at_every_token():
     )
     plain = qwen_model(2)
     bounds = pack.offsets_N1.tolist()
-    parts = [plain.model(input_ids=pack.tokens_T[None, a:b]).last_hidden_state[0] for a, b in zip(bounds, bounds[1:], strict=False)]
+    parts = [plain.model(input_ids=pack.tokens_T[None, a:b]).last_hidden_state[0] for a, b in pairwise(bounds)]
     torch.testing.assert_close(packed.last_hidden_state[0], torch.cat(parts), atol=1e-5, rtol=0)
 
 
@@ -88,7 +89,10 @@ def test_the_head_in_chunks_passes_gradcheck_against_log_softmax(monkeypatch):
     hidden, weight = torch.randn(8, 5, generator=g), torch.randn(11, 5, generator=g)
     targets, upstream = torch.randint(0, 11, (8,), generator=g), torch.randn(8, generator=g)
     results = []
-    for head in (lambda h, w: head_logprobs(h, w, targets, 0.5)[0], lambda h, w: (h @ w.T / 0.5).log_softmax(-1)[range(8), targets]):
+    for head in (
+        lambda h, w: head_logprobs(h, w, targets, 0.5)[0],
+        lambda h, w: (h @ w.T / 0.5).log_softmax(-1)[range(8), targets],
+    ):
         h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
         out = head(h, w)
         out.backward(upstream)

@@ -1,6 +1,7 @@
 """Packing keeps every token; order is a function of the seed."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pyarrow as pa
 import pytest
@@ -18,8 +19,7 @@ def sequences(pack: Pack) -> Counter[tuple[object, ...]]:
     """The sequences of a pack as a bag of (tokens, trained) pairs, the slow way."""
     bounds = pack.offsets_N1.tolist()
     return Counter(
-        (tuple(pack.tokens_T[a:b].tolist()), tuple(pack.trained_T[a:b].tolist()))
-        for a, b in zip(bounds, bounds[1:], strict=False)
+        (tuple(pack.tokens_T[a:b].tolist()), tuple(pack.trained_T[a:b].tolist())) for a, b in pairwise(bounds)
     )
 
 

@@ -1,0 +1,9 @@
+"""One thread: sums in one order, and no fight for the cores."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    torch.set_num_threads(1)
