@@ -20,6 +20,7 @@ from trainer import rl, sft
 from trainer.checkpoints import Position
 from trainer.learner import Learner
 from trainer.model import load_model, load_tokenizer
+from trainer.norms import speed_up_norms
 from trainer.optim import make_optimizer
 from trainer.packing import Pack, check_budget, from_table
 from trainer.recipe import SCRATCH, InitRecipe, RlRecipe, SftRecipe, TrainRecipe, parse_recipe
@@ -81,6 +82,8 @@ def start(run: Run, recipe: TrainRecipe) -> tuple[CheckpointManifest, Learner, A
     manifest = read_checkpoint_manifest(Path(source.path), source.content_hash)
     device = device_for(run.spec.num_gpus)
     model = load_model(source.path).to(device)
+    if device.type == "cpu":
+        speed_up_norms(model)
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     optimizer = make_optimizer(model, recipe.lr, recipe.betas, recipe.weight_decay)

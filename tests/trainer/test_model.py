@@ -10,6 +10,7 @@ from tests.tiny import qwen_model
 from tests.trainer.packs import VOCABULARY, make_learner, make_model, random_pack
 from trainer import attention, model
 from trainer.model import head_logprobs, load_model, token_logprobs
+from trainer.norms import rms_norm, speed_up_norms
 from trainer.packing import Pack
 
 
@@ -99,6 +100,28 @@ def test_the_head_in_chunks_passes_gradcheck_against_log_softmax(monkeypatch):
         results.append((out.detach(), h.grad, w.grad))
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_fast_norms_pass_gradcheck():
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 2, 5, generator=g, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(5, generator=g, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, w: rms_norm(x, w, 1e-6), (x, weight))
+    expected = torch.nn.functional.rms_norm(x, (5,), weight, 1e-6)
+    torch.testing.assert_close(rms_norm(x, weight, 1e-6), expected)
+
+
+def test_fast_norms_change_numbers_by_rounding_only():
+    pack, results = random_pack(6, seed=5), []
+    for fast in (False, True):
+        net = make_model(3)
+        num = speed_up_norms(net) if fast else None
+        logprobs, _ = token_logprobs(net, pack)
+        (logprobs * pack.weights_T).sum().backward()
+        results.append((logprobs.detach(), torch.cat([p.grad.flatten() for p in net.parameters()])))
+    assert num == 2 * 4 + 1  # two layers with four norms each, and the last one
+    for plain, ours in zip(*results, strict=True):
+        torch.testing.assert_close(ours, plain, atol=2e-5, rtol=1e-4)
 
 
 def test_a_pack_without_trained_tokens_gives_a_finite_zero_with_zero_gradient():
