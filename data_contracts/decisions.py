@@ -44,6 +44,12 @@ class Reason(StrEnum):
     """Stopped by a limit."""
     TOO_LONG = "too_long"
     """More tokens than the recipe's limit."""
+    OVER_QUOTA = "over_quota"
+    """The task has as many kept attempts as the recipe allows."""
+    TOO_EASY = "too_easy"
+    """Pass rate above the recipe's window."""
+    TOO_HARD = "too_hard"
+    """Pass rate below the recipe's window."""
     NOT_RENDERABLE = "not_renderable"
 
 

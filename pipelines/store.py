@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from data_contracts.manifests import CheckpointManifest, Parent, RunInput, RunKind, RunSpec
 from data_contracts.record import Record
-from data_contracts.storage import MANIFEST, DatasetError, read_dataset, verify_files, write_bytes, write_dataset
+from data_contracts.storage import DatasetError, read_dataset, write_bytes, write_dataset
 from pipelines.recipe import StageRecipe
+from rollout.checkpoint import read_checkpoint_manifest
 
 R = TypeVar("R", bound=Record)
 
@@ -87,14 +88,4 @@ class Store:
 
 def checkpoint_manifest(entry: RunInput) -> CheckpointManifest:
     """The manifest of a checkpoint, its files compared with their hashes. Raises DatasetError for what differs."""
-    folder = Path(entry.path)
-    if not (folder / MANIFEST).is_file():
-        raise DatasetError(f"{folder} has no {MANIFEST}: it is no checkpoint, or was never finished; train it again")
-    manifest = CheckpointManifest.from_json((folder / MANIFEST).read_bytes())
-    if manifest.content_hash != entry.content_hash:
-        raise DatasetError(
-            f"{folder} has content hash {manifest.content_hash}, but {entry.content_hash} is expected: "
-            "the checkpoint changed since it was asked for; materialise this step again"
-        )
-    verify_files(folder, manifest.files)
-    return manifest
+    return read_checkpoint_manifest(Path(entry.path), entry.content_hash)

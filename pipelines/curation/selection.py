@@ -106,7 +106,7 @@ def _over_quota(attempts: Sequence[Attempt], recipe: SftDataRecipe) -> dict[str,
     for attempt in attempts:
         by_task[attempt.task_key].append(attempt.key)
     seen: Evidence = {"rule": "max_per_task", "max_per_task": recipe.max_per_task}
-    return {key: (Reason.DUPLICATE, seen) for keys in by_task.values() for key in keys[recipe.max_per_task :]}
+    return {key: (Reason.OVER_QUOTA, seen) for keys in by_task.values() for key in keys[recipe.max_per_task :]}
 
 
 def _of_one_student(difficulty: Iterable[Difficulty]) -> dict[str, Difficulty]:
@@ -138,9 +138,9 @@ def _outside_window(n: int, c: int, recipe: RlDataRecipe) -> Finding | None:
         return None
     seen: Evidence = {"rule": "pass_rate_window", "attempts": n, "correct": c, "probability": inside}
     if posterior.mean >= recipe.pass_rate_high:
-        return Reason.GROUP_ALL_CORRECT, seen
+        return Reason.TOO_EASY, seen
     if posterior.mean <= recipe.pass_rate_low:
-        return Reason.GROUP_ALL_WRONG, seen
+        return Reason.TOO_HARD, seen
     return Reason.GROUP_TOO_SMALL, seen
 
 

@@ -11,8 +11,8 @@ from data_contracts.storage import write_bytes
 from pipelines.launchers.gpus import Claim, claim_gpus
 from pipelines.launchers.locks import locked
 from pipelines.launchers.processes import GRACE_S, Ending, run_guarded
+from rollout.process import RESULT, finished
 
-RESULT = "result.json"
 SPEC = "spec.json"
 MODULES = {
     RunKind.SAMPLE: "rollout",
@@ -21,15 +21,6 @@ MODULES = {
     RunKind.SFT: "trainer",
     RunKind.RL: "trainer",
 }
-
-
-def finished(spec: RunSpec) -> RunResult | None:
-    """The result of an earlier run of the same identity, or None."""
-    path = Path(spec.output) / RESULT
-    if not path.is_file():
-        return None
-    result = RunResult.from_json(path.read_bytes())
-    return result if result.identity == spec.identity else None
 
 
 class LocalLauncher(dg.ConfigurableResource["LocalLauncher"]):

@@ -66,7 +66,7 @@ def test_the_representative_of_duplicates_is_one_that_passed():
     )
     kept, decisions = select_sft([later, wrong, good], SftDataRecipe())
     assert [row.key for row in kept] == ["b"]
-    assert [d.reason for d in decisions] == [Reason.NOT_VERIFIED, Reason.PASSED, Reason.DUPLICATE]
+    assert [d.reason for d in decisions] == [Reason.NOT_VERIFIED, Reason.PASSED, Reason.OVER_QUOTA]
     assert json.loads(decisions[2].evidence) == {"of": "b"}
     kept, _ = select_sft([later, good], SftDataRecipe(drop_duplicates=False))
     assert [row.key for row in kept] == ["b", "c"]
@@ -131,8 +131,8 @@ def outcomes_at(n, right, wrong):
         (1, 0, {}, Reason.GROUP_TOO_SMALL),
         (0, 0, {}, Reason.GROUP_TOO_SMALL),
         (3, 4, {"min_attempts": 8}, Reason.GROUP_TOO_SMALL),
-        (30, 2, {"pass_rate_high": 0.8, "min_probability": 0.5}, Reason.GROUP_ALL_CORRECT),
-        (2, 30, {"pass_rate_low": 0.2, "min_probability": 0.5}, Reason.GROUP_ALL_WRONG),
+        (30, 2, {"pass_rate_high": 0.8, "min_probability": 0.5}, Reason.TOO_EASY),
+        (2, 30, {"pass_rate_low": 0.2, "min_probability": 0.5}, Reason.TOO_HARD),
         (1, 1, {"pass_rate_low": 0.4, "pass_rate_high": 0.6, "min_probability": 0.9}, Reason.GROUP_TOO_SMALL),
         (16, 16, {"pass_rate_low": 0.2, "pass_rate_high": 0.8, "min_probability": 0.9}, Reason.PASSED),
     ],
