@@ -66,7 +66,7 @@ def test_the_representative_of_duplicates_is_one_that_passed():
     )
     kept, decisions = select_sft([later, wrong, good], SftDataRecipe())
     assert [row.key for row in kept] == ["b"]
-    assert [d.reason for d in decisions] == [Reason.NOT_VERIFIED, Reason.PASSED, Reason.OVER_QUOTA]
+    assert [d.reason for d in decisions] == [Reason.NOT_VERIFIED, Reason.PASSED, Reason.DUPLICATE]
     assert json.loads(decisions[2].evidence) == {"of": "b"}
     kept, _ = select_sft([later, good], SftDataRecipe(drop_duplicates=False))
     assert [row.key for row in kept] == ["b", "c"]
