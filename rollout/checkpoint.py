@@ -31,8 +31,12 @@ def load_model(folder: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM
 
+    from rollout.engines import attention
+
     device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True).to(device)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, local_files_only=True, attn_implementation=attention.NAME
+    ).to(device)
     return model.eval(), load_tokenizer(folder)
 
 

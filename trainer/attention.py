@@ -1,7 +1,7 @@
 """Attention over a pack: every token sees the earlier tokens of its own sequence, and no others.
 
 Registered with transformers as `toolpath_packed`. Called without `segments` (a sampler with padded rows and a cache), it
-is transformers' own SDPA attention, so one model object samples and trains.
+is the sampler's attention, so one model object samples and trains.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from rollout.engines.attention import sampling_attention
 from trainer.packing import Pack
 
 NAME = "toolpath_packed"
@@ -63,10 +63,7 @@ def packed_attention(
 ) -> tuple[Tensor, None]:
     """Attention in the form that transformers calls: query (1, H, T, D), key and value (1, H_kv, T, D); returns (1, T, H, D)."""
     if segments is None:
-        out: tuple[Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, scaling=scaling, **kwargs
-        )
-        return out
+        return sampling_attention(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     q_THD, k_THD, v_THD = (x[0].transpose(0, 1) for x in _one_dtype(query, key, value))
     attend = _fused if _has_fused_kernel(query.device, q_THD.dtype) else _on_grid
     return attend(q_THD, k_THD, v_THD, segments, scaling)[None], None

@@ -95,3 +95,22 @@ def test_senseless_settings_are_refused(bad: dict[str, float]) -> None:
         Sampling(**bad)
     with pytest.raises(ValueError, match="no tokens"):
         engine().sample([request((), 0)])
+
+
+@pytest.mark.parametrize("width", [1, 5])
+def test_the_samplers_attention_equals_transformers_own(width: int) -> None:
+    """On left-padded rows with a cache, where keys are fewer heads than queries."""
+    from rollout.engines import attention
+
+    ids = torch.tensor([[PAD, PAD, 5, 6, 7], [3, 4, 5, 6, 7]])
+    mask = (ids != PAD).long()
+    outputs = []
+    for name in ("sdpa", attention.NAME):
+        model = qwen_model()
+        model.set_attn_implementation(name)
+        with torch.no_grad():
+            first = model(ids, attention_mask=mask, use_cache=True)
+            more = ids[:, :width]
+            longer = torch.cat([mask, torch.ones_like(more)], dim=1)
+            outputs.append(model(more, attention_mask=longer, past_key_values=first.past_key_values).logits)
+    torch.testing.assert_close(outputs[0], outputs[1], atol=1e-5, rtol=1e-5)
