@@ -106,7 +106,9 @@ def one_seed(out: Path, seed: int, overrides: Sequence[str]) -> list[EvaluationR
         CONTINUED: continued(spec_of(start), rl, start, folder),
         SHUFFLED: changed(rl, folder, {}, shuffle_rewards=True),
     }
-    ends = {label: run(spec, folder)["checkpoint"] for label, spec in controls.items()}
+    with ThreadPoolExecutor(len(controls)) as pool:
+        done = pool.map(lambda spec: run(spec, folder)["checkpoint"], controls.values())
+        ends = dict(zip(controls, done, strict=True))
     own = evaluations(store)["rl"]
     specs = [changed(own, folder, {"checkpoint": end}, label=label) for label, end in ends.items()]
     specs.append(changed(own, folder, {"checkpoint": start}, label=OFFSET, tool_variant="offset"))

@@ -149,6 +149,8 @@ class EvaluationRow(Record):
     call_success: float | None
     model_failures: float | None
     """Share of calls that failed by the model's fault."""
+    follows_tool: float | None
+    """Share of attempts whose answer is what the last successful call gave, among those where that can be said."""
     tokens_per_attempt: float | None
     """Sampled tokens."""
     truncated: float | None

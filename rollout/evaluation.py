@@ -11,6 +11,7 @@ from rollout.process import finished, write_result
 from rollout.recipe import EvaluateRecipe
 from rollout.sampling import sample_attempts, summary, write_attempts
 from rollout.statistics import bootstrap_interval
+from rollout.verdicts import follows_tool
 
 BOOTSTRAP_SEED = 0
 
@@ -44,6 +45,7 @@ def report(attempts: Sequence[Attempt], recipe: EvaluateRecipe) -> list[Evaluati
 def _row(domain: str, attempts: Sequence[Attempt], recipe: EvaluateRecipe) -> EvaluationRow:
     labelled = [a for a in attempts if a.outcome in (Outcome.CORRECT, Outcome.WRONG)]
     calls = [call for a in labelled for call in a.calls()]
+    followed = [follows_tool(a) for a in labelled]
     return EvaluationRow(
         policy=attempts[0].policy,
         label=recipe.label,
@@ -57,6 +59,7 @@ def _row(domain: str, attempts: Sequence[Attempt], recipe: EvaluateRecipe) -> Ev
         calls_per_attempt=_share(len(calls), len(labelled)),
         call_success=_share(sum(c.status is CallStatus.OK for c in calls), len(calls)),
         model_failures=_share(sum(c.status in MODEL_FAILURES for c in calls), len(calls)),
+        follows_tool=_share(sum(f is True for f in followed), sum(f is not None for f in followed)),
         tokens_per_attempt=_share(sum(len(t.sampled_ids_T) for a in labelled for t in a.turns), len(labelled)),
         truncated=_share(sum(a.stop is not StopReason.END for a in labelled), len(labelled)),
     )

@@ -11,6 +11,7 @@ from data_contracts.attempts import Attempt, CallRecord, CallStatus, Outcome, Tu
 LABELLED = frozenset({Outcome.CORRECT, Outcome.WRONG})
 
 _CALL_MARKER = "<tool_call>"
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _REASONING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 
@@ -47,6 +48,18 @@ def informative(outcomes: Sequence[Outcome]) -> bool | None:
     if len(labelled) < 2:
         return None
     return len(set(labelled)) == 2
+
+
+def follows_tool(attempt: Attempt) -> bool | None:
+    """Whether the final answer's last number is the last number that a successful call gave.
+
+    None where it cannot be said: no answer, no successful call, or no number in its result. Text answers are not covered.
+    """
+    results = [call.result for call in attempt.calls() if call.status is CallStatus.OK]
+    if attempt.final_answer is None or not results:
+        return None
+    observed, answered = _NUMBER.findall(results[-1]), _NUMBER.findall(attempt.final_answer)
+    return answered[-1:] == observed[-1:] if observed else None
 
 
 def void_turn(attempt: Attempt) -> bool:

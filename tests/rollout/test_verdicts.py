@@ -15,7 +15,7 @@ from data_contracts.attempts import (
     StopReason,
     Turn,
 )
-from rollout.verdicts import all_calls_failed, call_succeeded, informative, void_turn
+from rollout.verdicts import all_calls_failed, call_succeeded, follows_tool, informative, void_turn
 
 POLICY = Policy(kind=PolicyKind.STUDENT, name="s", revision="r")
 
@@ -112,3 +112,22 @@ def test_c2_is_about_the_mean_over_labelled_attempts(outcomes):
 )
 def test_void_turns(turns, void):
     assert void_turn(attempt(Outcome.CORRECT, *turns)) is void
+
+
+@pytest.mark.parametrize(
+    ("results", "answer", "follows"),
+    [
+        (["91"], "So \\boxed{91}.", True),
+        (["91"], "So \\boxed{92}.", False),
+        (["1", "a 2\n3"], "\\boxed{3}", True),
+        (["3", "2"], "\\boxed{3}", False),
+        (["-4.5"], "It is -4.5", True),
+        (["91"], None, None),
+        ([], "\\boxed{91}", None),
+        (["no number"], "\\boxed{91}", None),
+    ],
+)
+def test_an_answer_follows_the_tool_when_it_is_what_the_last_successful_call_gave(results, answer, follows) -> None:
+    calls = [call(CallStatus.OK, result) for result in results] + [call(CallStatus.ERROR, "7")]
+    played = attempt(Outcome.WRONG, turn("", *calls)).model_copy(update={"final_answer": answer})
+    assert follows_tool(played) is follows
