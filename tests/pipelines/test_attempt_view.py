@@ -18,7 +18,7 @@ def test_a_sampled_attempt_shows_text_segments_ids_mask_and_log_probabilities() 
     shown = side_by_side(attempt, row, RENDERER)
     assert "outcome correct" in shown
     assert f"{len(row.tokens_T)} tokens, {sum(row.trained_T)} trained" in shown
-    call = next(line for line in shown.splitlines() if " call " in line)
+    call = next(line for line in shown.splitlines() if "  call  " in line)
     assert "trained" in call
     assert "<tool_call>" in call
     assert "-0.500" in shown
