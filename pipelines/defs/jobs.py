@@ -8,7 +8,6 @@ import dagster as dg
 
 from data_contracts.storage import DatasetError
 from pipelines.defs import base, evaluation, publish, recorded, rl, rl_data, sft, sft_data, students, tasks, teacher
-from pipelines.defs.checkpoints import students as student_partitions
 from pipelines.defs.rl_data import start_checkpoint
 from pipelines.resources import DatasetStore, RecipeResource
 from pipelines.store import checkpoint_manifest
@@ -34,7 +33,6 @@ walk = dg.define_asset_job(
 measure_student = dg.define_asset_job(
     "measure_student",
     dg.AssetSelection.assets(*STUDENT),
-    partitions_def=student_partitions,
     description="How hard every task is for one student.",
 )
 release = dg.define_asset_job(

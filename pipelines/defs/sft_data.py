@@ -1,7 +1,6 @@
 """What SFT learns from: decisions on attempts, and token rows of those that pass."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import dagster as dg
@@ -25,12 +24,11 @@ from pipelines.defs.outcome import (
     released,
 )
 from pipelines.defs.recorded import recorded_attempts
-from pipelines.defs.sft_rows import make_rows
+from pipelines.defs.sft_rows import checkpoint_renderer, make_rows
 from pipelines.defs.teacher import teacher_attempts
 from pipelines.resources import DatasetStore, RecipeResource
 from pipelines.viewer.plots import counts
-from rollout.checkpoint import load_tokenizer
-from rollout.rendering import Family, Renderer
+from rollout.rendering import Family
 
 
 class SftDataTable(SftDataRecipe):
@@ -63,7 +61,7 @@ def sft_dataset(store: DatasetStore, recipe: RecipeResource) -> Result:
     attempts = data.read(sources[0], Attempt)
     kept, decisions = select_sft(attempts, table.filters())
     tools = {task.key: task.tools for task in data.read(sources[1], Task)}
-    renderer = Renderer(load_tokenizer(Path(base.path)), table.family)
+    renderer = checkpoint_renderer(base, table.family)
     rows, decisions = make_rows(kept, decisions, tools, renderer, table.max_tokens, table.train_failed_turns)
     entry = data.write("sft_dataset", rows, TokenRow, [*sources, base])
     written = data.write("sft_decisions", decisions, Decision, sources)

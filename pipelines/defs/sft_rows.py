@@ -1,14 +1,39 @@
 """Attempts to token rows for one student's tokenizer, with a decision for each that makes none."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
 
 from data_contracts.attempts import Attempt, Origin
 from data_contracts.decisions import Decision, Reason, Verdict
 from data_contracts.ids import canonical_json
+from data_contracts.manifests import RunInput
+from data_contracts.storage import DatasetError
 from data_contracts.token_rows import TokenRow
 from data_contracts.tools import ToolSpec
-from rollout.rendering import Renderer
+from pipelines.store import checkpoint_manifest
+from rollout.rendering import Family, Renderer
 from rollout.rows import rendered_rows, sampled_row
+
+
+@dataclass(frozen=True)
+class _BareTokenizer:
+    """All of a tokenizer that rendering needs: Dagster's process is spared the import of the model stack."""
+
+    backend_tokenizer: Tokenizer
+
+
+def checkpoint_renderer(checkpoint: RunInput, family: Family) -> Renderer:
+    """The renderer of a checkpoint's tokenizer. Raises DatasetError where it is not the one that its manifest names."""
+    tokenizer = Tokenizer.from_file(str(Path(checkpoint.path) / "tokenizer.json"))
+    renderer, wanted = Renderer(_BareTokenizer(tokenizer), family), checkpoint_manifest(checkpoint).tokenizer_id
+    if renderer.tokenizer_id != wanted:
+        raise DatasetError(
+            f"{checkpoint.path} has tokenizer {renderer.tokenizer_id}, but its manifest names {wanted}: materialise it again"
+        )
+    return renderer
 
 
 def make_rows(

@@ -18,24 +18,39 @@ COLOURS = {
     "release": "#f3f0d7",
 }
 """Fill by group name of the asset."""
-BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 158, 34, 22, 34, 16
+BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 150, 30, 30, 26, 12
 
 Graph = Mapping[str, Sequence[str]]
 """Asset → assets that it reads."""
 
 
 def layers(graph: Graph) -> list[list[str]]:
-    """Assets by the length of the longest way to them, each layer in the order of the graph."""
+    """Assets by the length of the longest way to them, each layer in the order of the graph.
+
+    An asset that reads nothing stands just above the first that goes on from it.
+    """
+    depth = _depths(graph, {})
+    read = {parent for parents in graph.values() for parent in parents}
+    lowered = {
+        root: min((depth[name] - 1 for name in graph if root in graph[name] and name in read), default=0)
+        for root in graph
+        if not graph[root]
+    }
+    depth = _depths(graph, lowered)
+    return [[name for name in graph if depth[name] == level] for level in range(max(depth.values()) + 1)]
+
+
+def _depths(graph: Graph, start: Mapping[str, int]) -> dict[str, int]:
     depth: dict[str, int] = {}
 
     def measure(name: str) -> int:
         if name not in depth:
-            depth[name] = 1 + max((measure(parent) for parent in graph[name]), default=-1)
+            depth[name] = max([start.get(name, 0), *(1 + measure(parent) for parent in graph[name])])
         return depth[name]
 
     for name in graph:
         measure(name)
-    return [[name for name in graph if depth[name] == level] for level in range(max(depth.values()) + 1)]
+    return depth
 
 
 def direct(graph: Graph) -> dict[str, list[str]]:
@@ -53,10 +68,10 @@ def direct(graph: Graph) -> dict[str, list[str]]:
 def draw(graph: Graph, groups: Mapping[str, str], back: Sequence[tuple[str, str]]) -> str:
     """The picture as SVG. `back` are lines against the arrows, drawn dashed."""
     rows = layers(graph)
-    width = 2 * MARGIN + max(map(len, rows)) * (BOX_WIDTH + GAP_X) + 40
+    width = 2 * MARGIN + max(map(len, rows)) * (BOX_WIDTH + GAP_X)
     height = 2 * MARGIN + len(rows) * (BOX_HEIGHT + GAP_Y) - GAP_Y
     places = {
-        name: (width / 2 + (i - (len(row) - 1) / 2) * (BOX_WIDTH + GAP_X), MARGIN + level * (BOX_HEIGHT + GAP_Y))
+        name: (MARGIN + BOX_WIDTH / 2 + i * (BOX_WIDTH + GAP_X), MARGIN + level * (BOX_HEIGHT + GAP_Y))
         for level, row in enumerate(rows)
         for i, name in enumerate(row)
     }
@@ -86,7 +101,7 @@ def _loop(start: tuple[float, float], end: tuple[float, float], right: float) ->
     (x1, y1), (x2, y2) = ((x + BOX_WIDTH / 2, y + BOX_HEIGHT / 2) for x, y in (start, end))
     path = f"M{x1:g} {y1:g} C{right:g} {y1:g} {right:g} {y2:g} {x2:g} {y2:g}"
     style = 'fill="none" stroke="#c77b2a" stroke-width="1.2" stroke-dasharray="4 3" marker-end="url(#tip)"'
-    label = f'<text x="{right:g}" y="{(y1 + y2) / 2:g}" text-anchor="end" fill="#a0611c">a new student</text>'
+    label = f'<text x="{x1 + 0.68 * (right - x1):g}" y="{(y1 + y2) / 2:g}" text-anchor="end" fill="#a0611c">a new student</text>'
     return f'<path d="{path}" {style}/>{label}'
 
 
