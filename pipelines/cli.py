@@ -73,6 +73,8 @@ def open_ui(port: int, recipe: str) -> int:
     load_recipe(recipe)
     home = dagster_home()
     os.environ["TOOLPATH_RECIPE"] = recipe
+    # A machine that is busy sampling answers late; that is no reason to drop a run.
+    os.environ.setdefault("DAGSTER_GRPC_TIMEOUT_SECONDS", "300")
     print(f"Dagster UI: http://127.0.0.1:{port} (state in {home}; stop with Ctrl-C)", flush=True)
     dagster = Path(sys.executable).with_name("dagster")
     os.execv(dagster, [str(dagster), "dev", "-m", "pipelines.definitions", "-h", "127.0.0.1", "-p", str(port)])

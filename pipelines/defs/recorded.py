@@ -1,7 +1,7 @@
 """Other people's logs: attempts, the difficulty of their tasks per model, and what could not be read."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -24,26 +24,18 @@ FILTER_VERSION = "import-1"
 FOLDER = "TOOLPATH_RECORDED"
 
 
-def recorded_folder(recipe: Recipe) -> Path | None:
-    """The folder of logs: TOOLPATH_RECORDED, or [recorded] folder; None where neither is given."""
+def recorded_folder(recipe: Recipe) -> Path:
+    """The folder of logs: TOOLPATH_RECORDED, or [recorded] folder. Raises ValueError where neither is given."""
     folder = os.environ.get(FOLDER) or recipe.tables.get("recorded", {}).get("folder")
-    return Path(folder).expanduser().resolve() if folder else None
+    if not folder:
+        raise ValueError(f"no folder of logs is given: set {FOLDER}=<folder>, or [recorded] folder in the recipe")
+    return Path(folder).expanduser().resolve()
 
 
-@dg.asset(
-    check_specs=check_specs("recorded_attempts", "contract", "accounted"),
-    group_name="attempts",
-    output_required=False,
-)
-def recorded_attempts(
-    context: dg.AssetExecutionContext, store: DatasetStore, recipe: RecipeResource
-) -> Iterator[Result]:
-    """Attempts read from a folder of other people's logs. Skipped where no folder is given."""
-    folder = recorded_folder(recipe.load())
-    if folder is None:
-        context.log.warning(f"skipped: no folder of logs is given; set {FOLDER}, or [recorded] folder in the recipe")
-        return
-    data = store.open()
+@dg.asset(check_specs=check_specs("recorded_attempts", "contract", "accounted"), group_name="attempts")
+def recorded_attempts(store: DatasetStore, recipe: RecipeResource) -> Result:
+    """Attempts read from a folder of other people's logs, and a decision on every row of it."""
+    folder, data = recorded_folder(recipe.load()), store.open()
     found = list(read_folder(folder))
     imported = [row for row in found if isinstance(row, Imported)]
     attempts, decisions = [row.attempt for row in imported], [_decision(row) for row in found]
@@ -60,7 +52,7 @@ def recorded_attempts(
         "funnel": dg.MetadataValue.md(counts("What became of the rows", reason_counts(decisions))),
     }
     outputs = {"recorded_attempts": entry, "recorded_tasks": tasks, "recorded_decisions": written}
-    yield released(data, outputs, checks, metadata)
+    return released(data, outputs, checks, metadata)
 
 
 def _decision(row: Imported | Decision) -> Decision:
