@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from data_contracts.decisions import Decision
 from data_contracts.ids import content_hash
 from data_contracts.manifests import DatasetManifest, Parent
-from data_contracts.storage import MANIFEST, file_entry, scratch_folder, settle
+from data_contracts.storage import MANIFEST, file_entry, parquet_bytes, scratch_folder, settle
 from pipelines.publishing.card import Config, Provenance, card
 
 CONTRACT = "hub_folder@1.0"
@@ -46,14 +46,9 @@ def _write_table(folder: Path, table: Table) -> Config:
         if rows.num_rows:
             path = folder / "data" / table.name / f"{split}-00000.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_parquet(rows, path)
+            path.write_bytes(parquet_bytes(rows))
             paths[split] = path.relative_to(folder).as_posix()
     return Config(table.name, table.description, paths, sum(rows.num_rows for rows in table.splits.values()))
-
-
-def _write_parquet(rows: pa.Table, path: Path) -> None:
-    """Chunked by content, so that a refresh re-sends little; with a page index, so that the hub's viewer reads little."""
-    pq.write_table(rows, path, compression="zstd", use_content_defined_chunking=True, write_page_index=True)
 
 
 def _manifest(folder: Path, provenance: Provenance, configs: Sequence[Config]) -> DatasetManifest:
