@@ -9,6 +9,7 @@ from data_contracts.ids import canonical_json
 from data_contracts.manifests import RunKind, RunSpec
 from rollout.process import guarded
 from trainer.commands import COMMANDS, execute
+from trainer.distributed import joined
 from trainer.estimate import describe
 from trainer.recipe import load_table
 from trainer.runs import Run, spec_from_flags
@@ -60,7 +61,13 @@ def main(words: Sequence[str] | None = None) -> None:
     """Run one command; print its summary numbers as JSON."""
     args = _parser().parse_args(words)
     spec = _spec(args)
-    print(describe(spec) if args.dry_run else execute(Run(spec)).metrics)
+    if args.dry_run:
+        print(describe(spec))
+        return
+    with joined(spec.num_gpus) as world:
+        result = execute(Run(spec, world))
+    if world.is_first:
+        print(result.metrics)
 
 
 if __name__ == "__main__":

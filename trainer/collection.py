@@ -1,7 +1,8 @@
 """Collecting one step's groups: draw tasks, sample G attempts each, drop what teaches nothing, refill up to a cap.
 
 Every attempt is written to `<run>/attempts/step-NNNNN-R.parquet` (R the round) before it is used. This is also the pending
-rollout buffer: a run that was killed after sampling reads the round again instead of sampling it again.
+rollout buffer: a run that was killed after sampling reads the round again instead of sampling it again. The ranks share a
+round by whole groups; the first one writes it, and every one reads it.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from rollout.agent import derived_seed
 from rollout.groups import Job
 from rollout.verdicts import LABELLED, informative
 from trainer.checkpoints import Position
+from trainer.distributed import ALONE, World
 from trainer.packing import draw
 from trainer.recipe import RlRecipe
 
@@ -65,7 +67,13 @@ class Collected:
 
 
 def collect(
-    source: Source, tasks: Sequence[Task], recipe: RlRecipe, position: Position, seed: int, folder: Path
+    source: Source,
+    tasks: Sequence[Task],
+    recipe: RlRecipe,
+    position: Position,
+    seed: int,
+    folder: Path,
+    world: World = ALONE,
 ) -> Collected:
     """The groups of the step at `position`, whose `drawn` advances by the tasks taken."""
     out = Collected()
@@ -73,25 +81,32 @@ def collect(
         missing = recipe.tasks_per_step - len(out.used)
         if missing == 0:
             break
+        numbers = range(position.drawn, position.drawn + missing)
+        position.drawn += missing
+        chosen = [tasks[i] for i in draw(len(tasks), numbers.start, missing, seed)]
+        jobs = [
+            [Job(task, index, derived_seed(seed, "rl", number, index)) for index in range(recipe.group_size)]
+            for number, task in zip(numbers, chosen, strict=True)
+        ]
         path = folder / "attempts" / f"step-{position.step:05d}-{attempt_round}.parquet"
-        for group in _round(source, tasks, recipe, position, missing, seed, path):
+        for task, attempts in zip(chosen, _round(source, jobs, f"step-{position.step:05d}", path, world), strict=True):
+            group = Group(task, tuple(attempts))
             (out.used if group.teaches else out.dropped).append(group)
     return out
 
 
 def _round(
-    source: Source, tasks: Sequence[Task], recipe: RlRecipe, position: Position, num_tasks: int, seed: int, path: Path
-) -> list[Group]:
-    numbers = range(position.drawn, position.drawn + num_tasks)
-    chosen = [tasks[i] for i in draw(len(tasks), position.drawn, num_tasks, seed)]
-    position.drawn += num_tasks
-    if not path.is_file():
-        jobs = [
-            Job(task, index, derived_seed(seed, "rl", number, index))
-            for number, task in zip(numbers, chosen, strict=True)
-            for index in range(recipe.group_size)
-        ]
-        write_rows(path, source.attempts(jobs, f"step-{position.step:05d}"), Attempt)
-    attempts = read_rows(path, Attempt)
-    size = recipe.group_size
-    return [Group(task, tuple(attempts[i * size : (i + 1) * size])) for i, task in enumerate(chosen)]
+    source: Source, jobs: Sequence[Sequence[Job]], moment: str, path: Path, world: World
+) -> list[Sequence[Attempt]]:
+    """The attempts of each group: those that are stored, else sampled ones, which are stored before they are used."""
+    if not world.first(path.is_file()):
+        mine = source.attempts([job for group in world.share(jobs) for job in group], moment)
+        sampled = world.gather(_groups(mine, len(jobs[0])))
+        if world.is_first:
+            write_rows(path, [attempt for group in sampled for attempt in group], Attempt)
+        world.barrier()
+    return _groups(read_rows(path, Attempt), len(jobs[0]))
+
+
+def _groups(attempts: Sequence[Attempt], size: int) -> list[Sequence[Attempt]]:
+    return [attempts[i : i + size] for i in range(0, len(attempts), size)]

@@ -29,16 +29,6 @@ from trainer.sampling import Sampler
 from trainer.student import random_model, train_tokenizer
 
 
-def device_for(num_gpus: int) -> torch.device:
-    """Where to train. Raises ValueError where GPUs were promised and are not there."""
-    seen = torch.cuda.device_count()
-    if num_gpus > 1:
-        raise ValueError(f"num_gpus {num_gpus}: this trainer uses at most one GPU; set num_gpus to 0 or 1")
-    if num_gpus > seen:
-        raise ValueError(f"num_gpus {num_gpus}, but this process sees {seen}: set num_gpus to {seen}, or free a device")
-    return torch.device("cuda" if seen else "cpu")
-
-
 def init(run: Run) -> None:
     """Make the first checkpoint of a student."""
     recipe = parse_recipe(InitRecipe, "init", run.spec.recipe)
@@ -80,14 +70,14 @@ def start(run: Run, recipe: TrainRecipe) -> tuple[CheckpointManifest, Learner, A
     torch.set_num_threads(recipe.threads)
     source = run.input(CHECKPOINT)
     manifest = read_checkpoint_manifest(Path(source.path), source.content_hash)
-    device = device_for(run.spec.num_gpus)
+    device = run.world.device
     model = load_model(source.path).to(device)
     if device.type == "cpu":
         speed_up_norms(model)
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     optimizer = make_optimizer(model, recipe.lr, recipe.betas, recipe.weight_decay)
-    return manifest, Learner(model, optimizer, device, recipe.grad_clip), load_tokenizer(source.path)
+    return manifest, Learner(model, optimizer, device, recipe.grad_clip, run.world), load_tokenizer(source.path)
 
 
 def read_rows(run: Run, manifest: CheckpointManifest) -> Pack:
@@ -121,7 +111,8 @@ def _held_out(run: Run, recipe: SftRecipe, learner: Learner, tokenizer: Any, sta
     sampler = stack.enter_context(
         Sampler(learner.model, tokenizer, tasks, recipe.sampling, "held-out", _short_identity(run))
     )
-    return lambda step: sampler.accuracy(tasks, recipe.eval_attempts, derived_seed(run.spec.seed, "eval", step))
+    seed, world = run.spec.seed, run.world
+    return lambda step: sampler.accuracy(tasks, recipe.eval_attempts, derived_seed(seed, "eval", step), world)
 
 
 def _short_identity(run: Run) -> str:
@@ -180,7 +171,7 @@ COMMANDS = {RunKind.INIT: init, RunKind.SFT: run_sft, RunKind.RL: run_rl}
 
 def execute(run: Run) -> RunResult:
     """Do what the spec asks; a run that is complete is not done again."""
-    if run.result() is None:
+    if run.world.first(run.result() is None):
         COMMANDS[run.spec.kind](run)
     result = run.result()
     assert result is not None

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainer.distributed import ALONE, World
 from trainer.model import token_logprobs
 from trainer.optim import set_lr
 from trainer.packing import Pack
@@ -14,12 +15,13 @@ from trainer.packing import Pack
 
 @dataclass
 class Learner:
-    """Model, optimizer and the device that they live on."""
+    """Model, optimizer, the device that they live on, and the ranks that hold the same."""
 
     model: Any
     optimizer: torch.optim.Optimizer
     device: torch.device
     grad_clip: float
+    world: World = ALONE
 
     def logprobs(self, pack: Pack, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """`token_logprobs` of a pack that is on the device; bfloat16 inside on CUDA."""

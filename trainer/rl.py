@@ -6,12 +6,11 @@ from pathlib import Path
 
 from data_contracts.tasks import Task
 from rollout.agent import derived_seed
-from rollout.progress import Progress
 from trainer import rl_metrics
-from trainer.checkpoints import Position, restore_state, save_state
+from trainer.checkpoints import Position, restore_state
 from trainer.collection import Source, collect
+from trainer.journal import journal
 from trainer.learner import Learner
-from trainer.metrics import Metrics
 from trainer.recipe import RlRecipe
 from trainer.scoring import score
 from trainer.stopping import current_lr, is_finished, plan_end
@@ -30,19 +29,12 @@ def train(
     again.
     """
     position = restore_state(folder, learner.model, learner.optimizer)
-    with (
-        Metrics(folder, rl_metrics.KEYS, position.step) as metrics,
-        Progress("rl", total=recipe.max_steps, done=position.step) as progress,
-    ):
+    with journal("rl", rl_metrics.KEYS, SHOWN, folder, recipe, learner, position) as note:
         plan_end(position, recipe)
         while not is_finished(position, recipe):
             figures = train_step(learner, source, tasks, recipe, position, seed, folder)
             plan_end(position, recipe)
-            metrics.log(position.step - 1, figures)
-            progress.update(1, **{key: value for key in SHOWN if (value := figures[key]) is not None})
-            if position.step % recipe.save_every == 0:
-                metrics.sync()
-                save_state(folder, position, learner.model, learner.optimizer, recipe.keep_states)
+            note(figures)
     return position
 
 
@@ -58,7 +50,7 @@ def train_step(
     """Sample, score, update. Advances `position` and returns the step's figures."""
     started = time.process_time()
     lr = current_lr(position, recipe)
-    collected = collect(source, tasks, recipe, position, seed, folder)
+    collected = collect(source, tasks, recipe, position, seed, folder, learner.world)
     sampled = time.process_time()
     scored = score(collected.used, recipe, derived_seed(seed, "shuffle", position.step))
     learner.model.train()
@@ -66,7 +58,8 @@ def train_step(
     position.step += 1
     position.policy_version += tally.updates
     position.nonfinite_steps += tally.nonfinite
-    position.cpu_seconds += time.process_time() - started
+    cpu_seconds, sampling_cpu_seconds = learner.world.sum_figures(time.process_time() - started, sampled - started)
+    position.cpu_seconds += cpu_seconds
     return {
         **rl_metrics.task_figures(collected),
         **rl_metrics.attempt_figures(collected),
@@ -76,5 +69,5 @@ def train_step(
         "nonfinite_steps": position.nonfinite_steps,
         "policy_version": position.policy_version,
         "cpu_seconds": position.cpu_seconds,
-        "sampling_cpu_seconds": sampled - started,
+        "sampling_cpu_seconds": sampling_cpu_seconds,
     }

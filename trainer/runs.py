@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_contracts.manifests import CheckpointManifest, Parent, RunInput, RunKind, RunResult, RunSpec
+from data_contracts.manifests import Parent, RunInput, RunKind, RunResult, RunSpec
 from data_contracts.storage import MANIFEST, read_manifest, write_bytes
 from rollout.checkpoint import read_checkpoint_manifest
 from rollout.process import finished, input_of, write_result
 from trainer.checkpoints import export_checkpoint
+from trainer.distributed import ALONE, World
 
 CLAIM = "identity"
 RECIPE = "recipe.json"
@@ -17,9 +18,10 @@ CHECKPOINT = "checkpoint"
 
 @dataclass(frozen=True)
 class Run:
-    """A spec with its folder."""
+    """A spec with its folder, and the ranks that run it; the first one writes."""
 
     spec: RunSpec
+    world: World = ALONE
 
     @property
     def folder(self) -> Path:
@@ -35,8 +37,9 @@ class Run:
                 f"{self.folder} belongs to another run ({claim.read_text()[:12]}, not {self.spec.identity[:12]}): its "
                 "recipe, data or seed differ; choose another output folder, or delete this one"
             )
-        write_bytes(claim, self.spec.identity.encode())
-        write_bytes(self.folder / RECIPE, self.spec.recipe.encode())
+        if self.world.is_first:
+            write_bytes(claim, self.spec.identity.encode())
+            write_bytes(self.folder / RECIPE, self.spec.recipe.encode())
 
     def result(self) -> RunResult | None:
         """The result, if this run is complete."""
@@ -52,8 +55,15 @@ class Run:
 
     def finish(
         self, model: Any, tokenizer: Any, name: str, num_steps: int, metrics: dict[str, float | int | None]
-    ) -> CheckpointManifest:
-        """Write the checkpoint, then the result."""
+    ) -> None:
+        """Write the checkpoint, then the result; no rank returns before they are there."""
+        if self.world.is_first:
+            self._write(model, tokenizer, name, num_steps, metrics)
+        self.world.barrier()
+
+    def _write(
+        self, model: Any, tokenizer: Any, name: str, num_steps: int, metrics: dict[str, float | int | None]
+    ) -> None:
         manifest = export_checkpoint(
             self.folder / CHECKPOINT,
             model,
@@ -66,7 +76,6 @@ class Run:
         )
         output = RunInput(name=CHECKPOINT, path=CHECKPOINT, content_hash=manifest.content_hash)
         write_result(self.spec, (output,), metrics)
-        return manifest
 
 
 def given_input(name: str, folder: Path) -> RunInput:

@@ -14,6 +14,7 @@ from rollout.groups import Job, jobs_of, run_attempts
 from rollout.rendering import Renderer
 from rollout.sandbox import Sandbox
 from rollout.tools import build_tools
+from trainer.distributed import ALONE, World
 from trainer.recipe import SamplingRecipe
 
 
@@ -49,13 +50,14 @@ class Sampler:
         policy = Policy(kind=PolicyKind.STUDENT, name=self._policy_name, revision=f"{self._run}-{moment}")
         return run_attempts(jobs, self._engine, Setting(policy, self._spec_hash, self._tools, self._renderer))
 
-    def accuracy(self, tasks: Sequence[Task], num_attempts: int, seed: int) -> float:
-        """Share of correct ones among the labelled attempts."""
-        attempts = self.attempts(jobs_of(tasks, num_attempts, seed), "evaluation")
-        labelled = [a.outcome for a in attempts if a.outcome in (Outcome.CORRECT, Outcome.WRONG)]
-        if not labelled:
+    def accuracy(self, tasks: Sequence[Task], num_attempts: int, seed: int, world: World = ALONE) -> float:
+        """Share of correct ones among the labelled attempts; the ranks share the tasks."""
+        attempts = self.attempts(jobs_of(world.share(tasks), num_attempts, seed), "evaluation")
+        outcomes = [attempt.outcome for attempt in attempts]
+        correct, wrong = world.sum_figures(outcomes.count(Outcome.CORRECT), outcomes.count(Outcome.WRONG))
+        if correct + wrong == 0:
             raise ValueError(
-                f"none of {len(attempts)} held-out attempts was labelled: give --eval_tasks tasks that have a verifier, and "
-                "look whether the sandbox works (python -m rollout.sandbox.selftest)"
+                f"none of {len(tasks) * num_attempts} held-out attempts was labelled: give --eval_tasks "
+                "tasks that have a verifier, and look whether the sandbox works (python -m rollout.sandbox.selftest)"
             )
-        return sum(outcome is Outcome.CORRECT for outcome in labelled) / len(labelled)
+        return correct / (correct + wrong)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import torch
 
-from rollout.progress import Progress
-from trainer.checkpoints import Position, restore_state, save_state
+from trainer.checkpoints import Position, restore_state
+from trainer.journal import journal
 from trainer.learner import Learner
 from trainer.losses import AGGREGATIONS, sft_loss
-from trainer.metrics import Metrics
 from trainer.packing import Pack, draw
 from trainer.recipe import SftRecipe
 from trainer.stopping import current_lr, is_finished, plan_end_at_plateau
@@ -29,6 +28,8 @@ KEYS = (
     "cpu_seconds",
 )
 """What is logged every step. `entropy` is the mean over trained tokens; `accuracy` only where it was measured."""
+SHOWN = ("loss", "accuracy")
+"""Figures in the line of progress."""
 
 Accuracy = Callable[[int], float]
 """Held-out accuracy of the model as it is now, given the step (which seeds the samples)."""
@@ -47,27 +48,19 @@ def train(
         )
     position = restore_state(folder, learner.model, learner.optimizer)
     learner.model.train()
-    with (
-        Metrics(folder, KEYS, position.step) as metrics,
-        Progress("sft", total=recipe.max_steps, done=position.step) as progress,
-    ):
+    with journal("sft", KEYS, SHOWN, folder, recipe, learner, position) as note:
         plan_end_at_plateau(position, recipe)
         while not is_finished(position, recipe):
             started = time.process_time()
             batch = next_batch(rows, position, recipe, seed)
             figures = train_step(learner, batch, current_lr(position, recipe), recipe.tokens_per_microbatch)
-            _advance(position, figures, batch, time.process_time() - started)
+            (cpu_seconds,) = learner.world.sum_figures(time.process_time() - started)
+            _advance(position, figures, batch, cpu_seconds)
             if accuracy is not None and recipe.eval_every and position.step % recipe.eval_every == 0:
                 position.accuracies.append((position.step, accuracy(position.step)))
                 figures["accuracy"] = position.accuracies[-1][1]
             plan_end_at_plateau(position, recipe)
-            metrics.log(position.step - 1, _logged(figures, position))
-            progress.update(
-                1, **{key: v for key, v in figures.items() if key in ("loss", "accuracy") and v is not None}
-            )
-            if position.step % recipe.save_every == 0:
-                metrics.sync()
-                save_state(folder, position, learner.model, learner.optimizer, recipe.keep_states)
+            note(_logged(figures, position))
     return position
 
 
@@ -79,15 +72,17 @@ def next_batch(rows: Pack, position: Position, recipe: SftRecipe, seed: int) -> 
 
 
 def train_step(learner: Learner, batch: Pack, lr: float, tokens_per_microbatch: int) -> dict[str, float | None]:
-    """One optimizer step on a batch; the micro-batches' gradients add up to the batch's."""
+    """One optimizer step on a batch; the micro-batches' gradients add up to the batch's, over all ranks."""
     loss = entropy = 0.0
-    for micro in batch.split(tokens_per_microbatch):
+    for micro in learner.world.share(batch.split(tokens_per_microbatch)):
         pack = micro.to(learner.device)
         logprobs_T, entropy_T = learner.logprobs(pack)
         part = sft_loss(logprobs_T, pack.weights_T)
         torch.autograd.backward(part)
         loss += float(part.detach())
         entropy += float(entropy_T.sum())
+    learner.world.sum_gradients(learner.model)
+    loss, entropy = learner.world.sum_figures(loss, entropy)
     norm, finite = learner.apply(lr)
     trained = int(batch.trained_T.sum())
     return {

@@ -1,7 +1,7 @@
 """The policy update of one RL step: clipped-surrogate steps on mini-batches of scored attempts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -44,16 +44,30 @@ class Tally:
 def update(learner: Learner, scored: Scored, recipe: RlRecipe, lr: float, seed: int) -> Tally:
     """One optimizer step per mini-batch. A mini-batch that is wholly masked makes no step; its loss is zero."""
     tally = Tally(norms=[])
-    minibatches = [_micros(scored, part, recipe, learner) for part in minibatch_members(scored, recipe, seed)]
+    world = learner.world
+    minibatches = [_micros(scored, part, recipe) for part in minibatch_members(scored, recipe, seed)]
+    shares = [[micro.to(learner.device) for micro in world.share(micros)] for micros in minibatches]
     if recipe.recompute_logprobs:
-        minibatches = [[_anchored(learner, micro, recipe, tally) for micro in micros] for micros in minibatches]
-    for number, micros in enumerate(minibatches):
+        shares = [[_anchored(learner, micro, recipe, tally) for micro in micros] for micros in shares]
+    for number, (whole, micros) in enumerate(zip(minibatches, shares, strict=True)):
         for pack in micros:
             first_look = number == 0 and not recipe.recompute_logprobs
             _accumulate(learner, pack, recipe, tally, first_look)
-        if micros:
+        world.sum_gradients(learner.model)
+        if whole:
             _step(learner, lr, tally)
-    return tally
+    return merged(world.everyone(tally))
+
+
+ALIKE, LARGEST = {"norms", "updates", "nonfinite"}, {"max_ratio", "max_gap"}
+"""Fields of a tally that every rank finds alike, and those of which the largest counts; all others are summed."""
+
+
+def merged(tallies: Sequence[Tally]) -> Tally:
+    """The tally of all ranks, from each one's."""
+    names = {field.name for field in fields(Tally)} - ALIKE
+    values = {name: [getattr(tally, name) for tally in tallies] for name in names}
+    return replace(tallies[0], **{name: max(v) if name in LARGEST else sum(v) for name, v in values.items()})
 
 
 def minibatch_members(scored: Scored, recipe: RlRecipe, seed: int) -> list[list[int]]:
@@ -65,13 +79,13 @@ def minibatch_members(scored: Scored, recipe: RlRecipe, seed: int) -> list[list[
     return [[i for i, group in enumerate(scored.groups_B) if group in part] for part in chosen]
 
 
-def _micros(scored: Scored, members: Sequence[int], recipe: RlRecipe, learner: Learner) -> list[Pack]:
+def _micros(scored: Scored, members: Sequence[int], recipe: RlRecipe) -> list[Pack]:
     """The micro-batches of a mini-batch, weighted over all of it; none where it is wholly masked."""
     pack = to_pack(scored, members)
     if pack is None or not bool(pack.trained_T.any()):
         return []
     pack = replace(pack, weights_T=AGGREGATIONS[recipe.aggregation](pack.trained_T, pack.sequence_ids_T))
-    return [micro.to(learner.device) for micro in pack.split(recipe.tokens_per_microbatch)]
+    return pack.split(recipe.tokens_per_microbatch)
 
 
 @torch.no_grad()

@@ -1,0 +1,43 @@
+"""What a run leaves of each step: a line of figures, a line of progress, a state now and then."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from rollout.progress import Progress
+from trainer.checkpoints import Position, save_state
+from trainer.learner import Learner
+from trainer.metrics import Metrics
+from trainer.recipe import TrainRecipe
+
+Figures = Mapping[str, float | None]
+
+
+@contextmanager
+def journal(
+    label: str,
+    keys: tuple[str, ...],
+    shown: tuple[str, ...],
+    folder: Path,
+    recipe: TrainRecipe,
+    learner: Learner,
+    position: Position,
+) -> Iterator[Callable[[Figures], None]]:
+    """Gives the function that takes the figures of the step that `position` has just passed. `shown` are those in the line
+    of progress. Ranks but the first leave nothing."""
+    if not learner.world.is_first:
+        yield lambda figures: None
+        return
+    with (
+        Metrics(folder, keys, position.step) as metrics,
+        Progress(label, total=recipe.max_steps, done=position.step) as progress,
+    ):
+
+        def note(figures: Figures) -> None:
+            metrics.log(position.step - 1, figures)
+            progress.update(1, **{key: value for key in shown if (value := figures[key]) is not None})
+            if position.step % recipe.save_every == 0:
+                metrics.sync()
+                save_state(folder, position, learner.model, learner.optimizer, recipe.keep_states)
+
+        yield note
