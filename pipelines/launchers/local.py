@@ -65,7 +65,15 @@ class LocalLauncher(dg.ConfigurableResource["LocalLauncher"]):
         path = Path(spec.output) / SPEC
         write_bytes(path, spec.canonical().encode())
         python = self.rollout_python if module == "rollout" else self.trainer_python
-        return [python, "-m", module, spec.kind.value, "--spec", str(path)]
+        starter = [python, *(ranks(spec.num_gpus) if module == "trainer" else ())]
+        return [*starter, "-m", module, spec.kind.value, "--spec", str(path)]
+
+
+def ranks(num_gpus: int) -> tuple[str, ...]:
+    """The trainer works on several GPUs as one process each."""
+    if num_gpus < 2:
+        return ()
+    return "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num_gpus)
 
 
 def _echo(line: str) -> None:

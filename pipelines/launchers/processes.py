@@ -14,6 +14,8 @@ _GUARD = Path(__file__).with_name("guard.py")
 GRACE_S = 10.0
 """Time that a process has between SIGTERM and SIGKILL."""
 _MARGIN_S = 15.0
+ERROR = "error: "
+"""How rollout.process begins the message for a mistake of the user."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Ending:
 
     code: int
     last_line: str
-    """The last line that it wrote to standard error, or the empty string."""
+    """The last line that it wrote to standard error, one that begins with `error: ` before all others (torchrun adds a
+    report of its own); or the empty string."""
 
 
 def run_guarded(
@@ -61,7 +64,8 @@ def _follow(guard: subprocess.Popen[str], on_line: Callable[[str], None]) -> tup
     last_line = ""
     for line in guard.stderr:
         on_line(line)
-        last_line = line.strip() or last_line
+        if line.startswith(ERROR) or not last_line.startswith(ERROR):
+            last_line = line.strip() or last_line
     return guard.wait(), last_line
 
 

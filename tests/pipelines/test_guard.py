@@ -107,6 +107,11 @@ def test_each_line_arrives_while_the_command_runs_and_the_last_one_is_kept():
     assert times[1] - times[0] > 0.3
 
 
+def test_the_error_that_a_rank_names_is_kept_before_what_torchrun_adds():
+    code = "import sys; sys.stderr.write('first\\nerror: the reason\\nTraceback\\n=====\\n')"
+    assert run_guarded([sys.executable, "-c", code], os.environ, lambda line: None).last_line == "error: the reason"
+
+
 def test_an_interpreter_that_does_not_exist_is_one_message():
     ending = run_guarded(["/no/such/python"], os.environ, lambda line: None)
     assert ending.code == 127

@@ -12,7 +12,8 @@ import dagster as dg
 import pytest
 
 from data_contracts.manifests import RunInput, RunKind, RunSpec
-from pipelines.launchers.local import LocalLauncher, finished
+from pipelines.launchers.local import LocalLauncher, finished, ranks
+from pipelines.launchers.processes import run_guarded
 from tests.pipelines.test_guard import wait_until_gone
 
 CHILD = """#!{python}
@@ -69,6 +70,31 @@ def test_a_run_is_done_once(tmp_path, capfd):
     assert (tmp_path / "out" / "starts").read_text() == "x"
     assert (tmp_path / "out" / "gpus").read_text() == ""
     assert "progress 1/2" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("kind", "num_gpus", "num_ranks"), [("sft", 8, 8), ("rl", 1, 0), ("sample", 8, 0)])
+def test_the_trainer_is_one_process_a_gpu(tmp_path, kind, num_gpus, num_ranks):
+    spec = spec_in(tmp_path).model_copy(update={"kind": RunKind(kind), "num_gpus": num_gpus})
+    command = LocalLauncher(rollout_python="python", trainer_python="python").command(spec)
+    torchrun = f"-m torch.distributed.run --standalone --nproc-per-node {num_ranks} " if num_ranks else ""
+    module = "rollout" if kind == "sample" else "trainer"
+    assert " ".join(command) == f"python {torchrun}-m {module} {kind} --spec {tmp_path}/out/spec.json"
+
+
+def test_ranks_end_with_the_launcher(tmp_path):
+    """torchrun starts each rank in a session of its own."""
+    program = tmp_path / "rank.py"
+    program.write_text("import os, sys, time; print('rank', os.getpid(), file=sys.stderr, flush=True); time.sleep(300)")
+    pids = []
+
+    def interrupt(line: str) -> None:
+        pids.extend(int(word) for word in line.split()[1:] if line.startswith("rank "))
+        if len(pids) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_guarded([sys.executable, *ranks(2), str(program)], os.environ, interrupt, grace_s=1.0)
+    assert wait_until_gone(pids) == []
 
 
 def test_the_last_error_line_is_the_message(tmp_path):
