@@ -56,5 +56,5 @@ def test_the_folder_of_a_run_is_named_after_what_decides_its_result(tmp_path):
 
 
 def test_a_folder_that_is_no_checkpoint_is_one_message(tmp_path):
-    with pytest.raises(DatasetError, match="it is no checkpoint"):
+    with pytest.raises(DatasetError, match="is no checkpoint"):
         checkpoint_manifest(RunInput(name="checkpoint", path=str(tmp_path), content_hash="h"))
