@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import sys
 import time
 import warnings
@@ -17,6 +18,7 @@ from pipelines.viewer.tables import HEADER, aligned, report_rows
 USER_ERROR = 2
 DEFAULT_PORT = 3000
 MAX_FIGURES = 5
+SETTINGS = "dagster.yaml"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,9 +41,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def dagster_home() -> Path:
-    """DAGSTER_HOME, or `dagster_home` beside the code; set for this process and those it starts."""
-    home = Path(os.environ.get("DAGSTER_HOME") or PROJECT / "dagster_home").resolve()
+    """DAGSTER_HOME, or `dagster_home` beside the code; set for this process and those it starts.
+
+    A home without settings of its own gets ours: telemetry off, pools, monitoring.
+    """
+    ours = PROJECT / "dagster_home"
+    home = Path(os.environ.get("DAGSTER_HOME") or ours).resolve()
     home.mkdir(parents=True, exist_ok=True)
+    if not (home / SETTINGS).exists():
+        shutil.copyfile(ours / SETTINGS, home / SETTINGS)
     os.environ["DAGSTER_HOME"] = str(home)
     return home
 

@@ -19,7 +19,6 @@ SCRATCH = "scratch"
 @dg.asset(
     deps=[teacher_attempts, recorded_attempts],
     check_specs=check_specs("base_checkpoint", "contract"),
-    group_name="students",
     pool="gpu",
 )
 def base_checkpoint(

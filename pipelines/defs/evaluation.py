@@ -43,7 +43,6 @@ CANDIDATES = (
 @dg.asset(
     deps=[tasks, base_checkpoint, sft_checkpoint, rl_checkpoint],
     check_specs=check_specs("evaluation_report", "contract", "all_labels"),
-    group_name="release",
     pool="gpu",
 )
 def evaluation_report(

@@ -123,9 +123,15 @@ def released(
     main = next(iter(outputs.values()))
     return dg.MaterializeResult(
         data_version=dg.DataVersion(main.content_hash),
-        metadata={**metadata, "folder": dg.MetadataValue.path(main.path), "content_hash": main.content_hash},
+        metadata={**_shown(metadata), "folder": dg.MetadataValue.path(main.path), "content_hash": main.content_hash},
         check_results=[
             dg.AssetCheckResult(passed=c.passed, check_name=c.name, description=c.says, metadata={"says": c.says})
             for c in checks
         ],
     )
+
+
+def _shown(metadata: Metadata) -> Metadata:
+    """The plot first, shares in four digits."""
+    ordered = sorted(metadata.items(), key=lambda item: item[0] != "plot")
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in ordered}

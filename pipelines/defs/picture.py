@@ -11,8 +11,7 @@ def way() -> str:
     """The picture of the asset graph, as SVG."""
     names = {asset.key: asset.key.to_user_string() for asset in ASSETS}
     graph = {names[a.key]: [names[key] for key in names if key in a.asset_deps[a.key]] for a in ASSETS}
-    groups = {names[asset.key]: asset.group_names_by_key[asset.key] for asset in ASSETS}
-    return draw(graph, groups, BACK)
+    return draw(graph, BACK)
 
 
 if __name__ == "__main__":

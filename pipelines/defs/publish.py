@@ -37,7 +37,6 @@ class PublishTable(BaseModel):
 @dg.asset(
     deps=[sft_dataset, rl_dataset, base_checkpoint, evaluation_report],
     check_specs=check_specs("published_dataset", "contract", "accounted", "opens"),
-    group_name="release",
 )
 def published_dataset(store: DatasetStore, recipe: RecipeResource) -> Result:
     """The hub-ready folder: trajectories, what was dropped and why, token rows, tasks, difficulty, and the card."""

@@ -32,7 +32,7 @@ def recorded_folder(recipe: Recipe) -> Path:
     return Path(folder).expanduser().resolve()
 
 
-@dg.asset(check_specs=check_specs("recorded_attempts", "contract", "accounted"), group_name="attempts")
+@dg.asset(check_specs=check_specs("recorded_attempts", "contract", "accounted"))
 def recorded_attempts(store: DatasetStore, recipe: RecipeResource) -> Result:
     """Attempts read from a folder of other people's logs, and a decision on every row of it."""
     folder, data = recorded_folder(recipe.load()), store.open()
@@ -84,7 +84,6 @@ def read_check(num_rows: int, num_attempts: int, decisions: Sequence[Decision]) 
 @dg.asset(
     deps=[recorded_attempts],
     check_specs=check_specs("recorded_difficulty", "contract", "accounted"),
-    group_name="difficulty",
 )
 def recorded_difficulty(store: DatasetStore) -> Result:
     """How hard each recorded task was for each recorded model; only independent repeats make a posterior."""

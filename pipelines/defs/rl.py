@@ -15,7 +15,6 @@ CURVES = {"reward": "reward", "accuracy": "accuracy", "call_success": "call succ
 @dg.asset(
     deps=[rl_dataset],
     check_specs=check_specs("rl_checkpoint", "contract"),
-    group_name="students",
     pool="gpu",
 )
 def rl_checkpoint(

@@ -50,7 +50,6 @@ def start_checkpoint(store: Store, recipe: Recipe) -> RunInput:
 @dg.asset(
     deps=[task_difficulty],
     check_specs=check_specs("rl_dataset", "contract", "accounted", "enough_rows"),
-    group_name="training_data",
 )
 def rl_dataset(store: DatasetStore, recipe: RecipeResource) -> Result:
     """Tasks with something to learn for the student that RL starts from, and the decision on every task."""

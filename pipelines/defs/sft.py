@@ -16,7 +16,6 @@ from pipelines.resources import DatasetStore, RecipeResource
 @dg.asset(
     deps=[sft_dataset, base_checkpoint],
     check_specs=check_specs("sft_checkpoint", "contract"),
-    group_name="students",
     pool="gpu",
 )
 def sft_checkpoint(

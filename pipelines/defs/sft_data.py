@@ -51,7 +51,6 @@ class SftDataTable(SftDataRecipe):
 @dg.asset(
     deps=[teacher_attempts, recorded_attempts, base_checkpoint],
     check_specs=check_specs("sft_dataset", "contract", "accounted", "enough_rows"),
-    group_name="training_data",
 )
 def sft_dataset(store: DatasetStore, recipe: RecipeResource) -> Result:
     """Token rows of verified attempts, rendered by the student's tokenizer, and the decision on every attempt."""

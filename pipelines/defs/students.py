@@ -23,7 +23,6 @@ from pipelines.resources import DatasetStore, RecipeResource
     deps=[tasks, base_checkpoint, sft_checkpoint],
     partitions_def=students,
     check_specs=check_specs("student_attempts", "contract", "complete"),
-    group_name="difficulty",
     pool="gpu",
 )
 def student_attempts(
@@ -52,7 +51,6 @@ def student_attempts(
     deps=[student_attempts],
     partitions_def=students,
     check_specs=check_specs("task_difficulty", "contract", "accounted"),
-    group_name="difficulty",
 )
 def task_difficulty(context: dg.AssetExecutionContext, store: DatasetStore) -> Result:
     """How hard each task is for one student: pass rate with its posterior. A table of its own; tasks stay as they are."""

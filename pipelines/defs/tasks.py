@@ -13,7 +13,7 @@ from pipelines.store import Store
 from pipelines.viewer.plots import counts
 
 
-@dg.asset(check_specs=check_specs("tasks", "contract", "disjoint", "enough_rows"), group_name="attempts")
+@dg.asset(check_specs=check_specs("tasks", "contract", "disjoint", "enough_rows"))
 def tasks(store: DatasetStore, recipe: RecipeResource) -> Result:
     """Verifiable tasks of the recipe's source, train and test."""
     rows = make_tasks(recipe.load())

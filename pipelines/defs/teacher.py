@@ -19,7 +19,6 @@ from pipelines.viewer.plots import counts
 @dg.asset(
     deps=[tasks],
     check_specs=check_specs("teacher_attempts", "contract", "complete"),
-    group_name="attempts",
     pool="sandbox",
 )
 def teacher_attempts(

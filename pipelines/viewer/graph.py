@@ -11,13 +11,14 @@ from pipelines.store import PROJECT
 
 SVG = PROJECT / "docs" / "images" / "way.svg"
 COLOURS = {
+    "tasks": "#dbe7f6",
     "attempts": "#dbe7f6",
-    "students": "#f9e2c8",
+    "checkpoint": "#f9e2c8",
     "difficulty": "#dff0e1",
-    "training_data": "#efe3f4",
-    "release": "#f3f0d7",
+    "dataset": "#efe3f4",
+    "report": "#f3f0d7",
 }
-"""Fill by group name of the asset."""
+"""Fill by what an asset is: the last word of its name."""
 BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 150, 30, 30, 26, 12
 
 Graph = Mapping[str, Sequence[str]]
@@ -65,7 +66,7 @@ def direct(graph: Graph) -> dict[str, list[str]]:
     }
 
 
-def draw(graph: Graph, groups: Mapping[str, str], back: Sequence[tuple[str, str]]) -> str:
+def draw(graph: Graph, back: Sequence[tuple[str, str]]) -> str:
     """The picture as SVG. `back` are lines against the arrows, drawn dashed."""
     rows = layers(graph)
     width = 2 * MARGIN + max(map(len, rows)) * (BOX_WIDTH + GAP_X)
@@ -77,7 +78,7 @@ def draw(graph: Graph, groups: Mapping[str, str], back: Sequence[tuple[str, str]
     }
     arrows = [_arrow(places[parent], places[name]) for name, parents in direct(graph).items() for parent in parents]
     loops = [_loop(places[start], places[end], width - MARGIN) for start, end in back]
-    boxes = [_box(name, places[name], COLOURS[groups[name]]) for name in graph]
+    boxes = [_box(name, places[name], COLOURS[name.rpartition("_")[2]]) for name in graph]
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         'font-family="system-ui, sans-serif" font-size="12">'

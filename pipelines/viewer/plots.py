@@ -5,8 +5,11 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-BLUE, ORANGE, GREEN, GREY = "#3b6fb6", "#d9812e", "#4a9a5b", "#9a9a9a"
-COLOURS = (BLUE, ORANGE, GREEN, GREY)
+COLOURS = (
+    "#3b6fb6", "#d9812e", "#4a9a5b", "#9a9a9a", "#8a5fb0", "#c2504d", "#39a3a8", "#c9a227", "#7d6650",
+    "#e08fb4", "#5a5f73", "#a5c663",
+)  # fmt: skip
+BLUE = COLOURS[0]
 MAX_BARS = 24
 """Bars that a picture has room for; the largest are shown, and the title says how many there are."""
 
@@ -63,7 +66,10 @@ def curves(title: str, x_label: str, series: Mapping[str, Sequence[tuple[float, 
             target = axes if i == 0 or twin is None else twin
             mark = "o" if len(points) <= 40 and i else None
             target.plot(
-                *zip(*points, strict=True) if points else ((), ()), color=COLOURS[i % 4], label=name, marker=mark
+                *zip(*points, strict=True) if points else ((), ()),
+                color=COLOURS[i % len(COLOURS)],
+                label=name,
+                marker=mark,
             )
         axes.set(title=title, xlabel=x_label, ylabel=next(iter(series), ""))
         if twin is not None:
@@ -86,7 +92,13 @@ def interval_bars(title: str, rows: Mapping[str, Mapping[str, tuple[float, float
             means = [mean for _, (mean, _, _) in places]
             errors = [[m - low for _, (m, low, _) in places], [high - m for _, (m, _, high) in places]]
             axes.bar(
-                [x for x, _ in places], means, width * 0.92, yerr=errors, capsize=2, label=label, color=COLOURS[i % 4]
+                [x for x, _ in places],
+                means,
+                width * 0.92,
+                yerr=errors,
+                capsize=2,
+                label=label,
+                color=COLOURS[i % len(COLOURS)],
             )
         axes.set_xticks(range(len(rows)), list(rows), fontsize=8)
         axes.set(title=title, ylim=(0, 1.05), ylabel="accuracy")

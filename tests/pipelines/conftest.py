@@ -65,14 +65,12 @@ class Walk:
 
 def start(folder: Path, *overrides: str) -> subprocess.Popen:
     """`toolpath run` on the tiny recipe, in folders of its own."""
-    home = folder / "home"
-    home.mkdir(exist_ok=True)
-    (home / "dagster.yaml").write_text((PROJECT / "dagster_home" / "dagster.yaml").read_text())
     sets = [word for override in (*TINY, *overrides) for word in ("--set", override)]
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.cli", "run", *sets],
         cwd=PROJECT,
-        env=os.environ | {"TOOLPATH_DATA": str(folder / "data"), "DAGSTER_HOME": str(home), "OMP_NUM_THREADS": "1"},
+        env=os.environ
+        | {"TOOLPATH_DATA": str(folder / "data"), "DAGSTER_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -80,7 +78,7 @@ def start(folder: Path, *overrides: str) -> subprocess.Popen:
     )
 
 
-def finish(process: subprocess.Popen, timeout_s: float = 800) -> tuple[int, str]:
+def finish(process: subprocess.Popen, timeout_s: float = 1500) -> tuple[int, str]:
     """Exit code and output; a process that takes too long is killed."""
     try:
         output, _ = process.communicate(timeout=timeout_s)
