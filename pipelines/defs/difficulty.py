@@ -25,7 +25,7 @@ def difficulty_metadata(rows: Sequence[Difficulty], student: str) -> Metadata:
     """Shares and the histogram of pass rates by domain."""
     rates = [row.pass_rate for row in rows if row.pass_rate is not None]
     by_domain: dict[str, list[float]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.domain):
         if row.pass_rate is not None:
             by_domain.setdefault(row.domain, []).append(row.pass_rate)
     plot = histogram(f"Pass rate of {student}", "share of attempts that are right", by_domain, NUM_BINS)

@@ -124,10 +124,7 @@ def released(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(main.content_hash),
         metadata={**_shown(metadata), "folder": dg.MetadataValue.path(main.path), "content_hash": main.content_hash},
-        check_results=[
-            dg.AssetCheckResult(passed=c.passed, check_name=c.name, description=c.says, metadata={"says": c.says})
-            for c in checks
-        ],
+        check_results=[dg.AssetCheckResult(passed=c.passed, check_name=c.name, description=c.says) for c in checks],
     )
 
 

@@ -102,6 +102,6 @@ def interval_bars(title: str, rows: Mapping[str, Mapping[str, tuple[float, float
             )
         axes.set_xticks(range(len(rows)), list(rows), fontsize=8)
         axes.set(title=title, ylim=(0, 1.05), ylabel="accuracy")
-        axes.legend(frameon=False, fontsize=8, ncols=4, loc="upper left")
+        axes.figure.legend(loc="outside lower center", ncols=len(labels), frameon=False, fontsize=8)
 
     return _picture(title, draw)
