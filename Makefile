@@ -21,7 +21,9 @@ $(VENV)/.ready: pyproject.toml uv.lock
 	test -x $(PYTHON) || $(PYTHON_FOR_VENV) -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet 'uv>=0.9,<1'
 	$(VENV)/bin/uv export --quiet --frozen --extra dev --no-emit-project --no-hashes --no-annotate --output-file $(VENV)/constraints.txt
-	$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --constraints $(VENV)/constraints.txt --editable '.[dev]'
+# Bytecode at once: without it each of the walk's processes would compile torch and transformers anew (10 s of CPU each)
+# where PYTHONDONTWRITEBYTECODE is set or the folder is read-only.
+	$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(PYTHON) --constraints $(VENV)/constraints.txt --editable '.[dev]'
 	touch $@
 
 run: setup
