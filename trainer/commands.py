@@ -131,6 +131,11 @@ def read_tasks(run: Run, name: str) -> list[Task]:
 def run_rl(run: Run) -> None:
     """Reinforcement learning."""
     recipe = parse_recipe(RlRecipe, "rl", run.spec.recipe)
+    if run.spec.num_gpus > 1:
+        raise ValueError(
+            f"num_gpus {run.spec.num_gpus}: RL over several ranks can lose step (their collectives stop matching), so it is "
+            "refused; set num_gpus = 1 in [rl]. SFT takes several GPUs"
+        )
     manifest, learner, tokenizer = start(run, recipe)
     tasks = read_tasks(run, "tasks")
     check_tasks(tasks, recipe)
