@@ -3,7 +3,8 @@
 from enum import StrEnum
 from typing import ClassVar, Self
 
-from data_contracts.attempts import Policy
+from data_contracts.arrow_schema import schema_hash
+from data_contracts.attempts import Attempt, Policy
 from data_contracts.ids import content_hash
 from data_contracts.record import Record
 
@@ -167,6 +168,16 @@ class RunKind(StrEnum):
     RL = "rl"
 
 
+ROWS_WRITTEN: dict[RunKind, tuple[type[Record], ...]] = {
+    RunKind.SAMPLE: (Attempt,),
+    RunKind.EVALUATE: (Attempt, EvaluationRow),
+    RunKind.INIT: (),
+    RunKind.SFT: (),
+    RunKind.RL: (Attempt,),
+}
+"""The row contracts of what a run leaves on disk: after a change of one, its result cannot be read and is made again."""
+
+
 class RunSpec(Record):
     """What a launcher hands to `python -m rollout` or `python -m trainer`: one JSON file.
 
@@ -188,8 +199,10 @@ class RunSpec(Record):
 
     @property
     def identity(self) -> str:
-        """Hash of what decides the result: kind, recipe, inputs' hashes and seed; no paths, no devices."""
-        return content_hash([self.kind.value, self.recipe, [[i.name, i.content_hash] for i in self.inputs], self.seed])
+        """Hash of what decides the result: kind, recipe, inputs' hashes, seed and written contracts; no paths, no devices."""
+        inputs = [[given.name, given.content_hash] for given in self.inputs]
+        written = [schema_hash(contract) for contract in ROWS_WRITTEN[self.kind]]
+        return content_hash([self.kind.value, self.recipe, inputs, self.seed, written])
 
 
 class RunInput(Record):

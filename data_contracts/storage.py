@@ -16,10 +16,10 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_contracts.arrow_schema import CONTRACT_KEY, arrow_schema, schema_hash
 from data_contracts.ids import sha256_hex
 from data_contracts.manifests import DatasetManifest, FileEntry, Parent
 from data_contracts.record import Record
-from data_contracts.schema import CONTRACT_KEY, arrow_schema, schema_hash
 
 MANIFEST = "manifest.json"
 ROWS_PER_PART = 50_000

@@ -7,13 +7,14 @@ from datasets import Features
 from pydantic import ValidationError
 
 from data_contracts import CONTRACT_VERSION
+from data_contracts.arrow_schema import arrow_schema
 from data_contracts.attempts import CallRecord, CallStatus, Policy, PolicyKind, RewardPart
 from data_contracts.decisions import Decision, Reason, Verdict
 from data_contracts.ids import canonical_json, content_hash, stable_key
-from data_contracts.manifests import RunInput, RunKind, RunSpec
+from data_contracts.manifests import ROWS_WRITTEN, RunInput, RunKind, RunSpec
 from data_contracts.messages import Message, Role, ToolCall
 from data_contracts.migrations import upcast
-from data_contracts.schema import DOCUMENT_CONTRACTS, ROW_CONTRACTS, SCHEMA_FOLDER, arrow_schema, generated
+from data_contracts.schema import DOCUMENT_CONTRACTS, ROW_CONTRACTS, SCHEMA_FOLDER, generated
 from data_contracts.tasks import Split, Task, VerifierRef
 from data_contracts.token_rows import Origin, Outcome, StopReason, TokenRow
 from data_contracts.tools import ToolSpec
@@ -51,6 +52,25 @@ def test_committed_schemas_do_not_drift(record) -> None:
 def test_hub_features_are_those_that_datasets_derives(record) -> None:
     upstream = Features.from_arrow_schema(arrow_schema(record))
     assert Features.from_dict(generated(record)["hub_features"]) == upstream
+
+
+def test_a_run_is_another_one_when_its_result_would_be_and_only_then(monkeypatch) -> None:
+    given = RunInput(name="tasks", path="a", content_hash="ab")
+    spec = RunSpec(kind=RunKind.SAMPLE, recipe="{}", inputs=(given,), output="out", seed=0)
+    elsewhere = given.model_copy(update={"path": "b"})
+    same = spec.model_copy(update={"inputs": (elsewhere,), "output": "other", "num_gpus": 2})
+    first = spec.identity
+    assert same.identity == first
+    changes = {"kind": RunKind.EVALUATE, "recipe": '{"a":1}', "inputs": (), "seed": 1}
+    others = [spec.model_copy(update={name: value}).identity for name, value in changes.items()]
+    monkeypatch.setitem(ROWS_WRITTEN, RunKind.SAMPLE, (Task,))
+    others.append(spec.identity)
+    assert first not in others
+    assert len(set(others)) == len(others)
+
+
+def test_every_kind_of_run_says_which_rows_it_writes() -> None:
+    assert set(ROWS_WRITTEN) == set(RunKind)
 
 
 def test_canonical_json_ignores_the_order_of_keys_and_refuses_nan() -> None:
