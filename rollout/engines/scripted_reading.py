@@ -22,7 +22,7 @@ PAIR_RULES = (
     (r"from \w+ \d+ to", "{1}-{0}"),
     (r"when \d+ of", "{1}-{0}"),
     (r"weeks", "{0}+{1}*7"),
-    (r"days ago|above", "{0}-{1}"),
+    (r"days ago|above|minus|colder|owes", "{0}-{1}"),
     (r"in \d+ days|fewer than", "{0}+{1}"),
     (r"how many fewer", "{large}-{small}"),
     (r"left over", "{0}%{1}"),

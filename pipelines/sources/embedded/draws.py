@@ -1,4 +1,4 @@
-"""The numbers of a problem. Every result stays positive and below a thousand."""
+"""The numbers of a problem. Every result stays below a thousand, and positive but for `two_numbers`."""
 
 from random import Random
 
@@ -6,6 +6,11 @@ from random import Random
 def pair(rng: Random) -> tuple[int, ...]:
     """Two different numbers of two digits, the larger first."""
     return tuple(sorted(rng.sample(range(11, 100), 2), reverse=True))
+
+
+def two_numbers(rng: Random) -> tuple[int, ...]:
+    """Two different numbers of two digits in any order."""
+    return tuple(rng.sample(range(11, 100), 2))
 
 
 def factors(rng: Random) -> tuple[int, ...]:

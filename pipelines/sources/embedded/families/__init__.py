@@ -1,6 +1,7 @@
 """All families. The common ones are well covered by the teacher's data; the scarce ones ask for the same operations in
 other words or another order."""
 
+from pipelines.sources.embedded.families.balance import BALANCE
 from pipelines.sources.embedded.families.compare import COMPARE
 from pipelines.sources.embedded.families.dates import DATES
 from pipelines.sources.embedded.families.list_question import LIST_QUESTION
@@ -19,6 +20,7 @@ FAMILIES: tuple[Family, ...] = (
     SHARING,
     LIST_QUESTION,
     DATES,
+    BALANCE,
     QUESTION_FIRST,
     COMPARE,
     LIST_WORDS,
