@@ -112,8 +112,9 @@ def test_concurrent_calls_get_their_own_answers(sandbox: Sandbox):
 
 
 def test_waiting_for_a_worker_is_not_part_of_the_deadline():
-    with Sandbox(Limits(wall_s=0.5), num_workers=1) as sandbox, ThreadPoolExecutor(6) as pool:
-        outcomes = list(pool.map(lambda _: sandbox.run("import time\ntime.sleep(0.2)"), range(6)))
+    """Five calls of half a second, one after the other, within a limit of two: the last has waited for two."""
+    with Sandbox(Limits(wall_s=2), num_workers=1) as sandbox, ThreadPoolExecutor(5) as pool:
+        outcomes = list(pool.map(lambda _: sandbox.run("import time\ntime.sleep(0.5)"), range(5)))
     assert {outcome.status for outcome in outcomes} == {Status.OK}
 
 
