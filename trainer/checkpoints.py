@@ -12,6 +12,7 @@ import torch
 from data_contracts.manifests import CheckpointManifest, Parent
 from data_contracts.storage import MANIFEST, file_entry, scratch_folder, settle
 from rollout.rendering import tokenizer_id
+from trainer.distributed import ALONE, World
 
 STATE_FILE = "state.pt"
 
@@ -59,8 +60,16 @@ def save_state(run: Path, position: Position, model: Any, optimizer: torch.optim
         shutil.rmtree(old)
 
 
-def restore_state(run: Path, model: Any, optimizer: torch.optim.Optimizer) -> Position:
-    """Load the newest state into model and optimizer; a fresh Position where there is none."""
+def restore_state(run: Path, model: Any, optimizer: torch.optim.Optimizer, world: World = ALONE) -> Position:
+    """Load the newest state into model and optimizer; a fresh Position where there is none.
+
+    Raises ValueError where the ranks of `world` find different states: they would make different collectives.
+    """
+    found = world.everyone([path.name for path in _states(run)[-1:]])
+    if found != found[:1] * len(found):
+        raise ValueError(
+            f"the ranks see different states in {run}, by rank {found}: give a folder that all of them share"
+        )
     states = _states(run)
     if not states:
         return Position()

@@ -19,7 +19,7 @@ from rollout.rendering.family import prompt_pieces, visible
 from trainer import rl, sft
 from trainer.checkpoints import Position
 from trainer.learner import Learner
-from trainer.model import load_model, load_tokenizer
+from trainer.model import load_model, load_tokenizer, parameter_counts
 from trainer.norms import speed_up_norms
 from trainer.optim import make_optimizer
 from trainer.packing import Pack, check_budget, from_table
@@ -44,8 +44,7 @@ def init(run: Run) -> None:
         tokenizer = load_tokenizer(recipe.model, recipe.revision)
         model = load_model(recipe.model, "auto", recipe.revision)
     run.claim()
-    num_parameters = sum(p.numel() for p in model.parameters())
-    run.finish(model, tokenizer, recipe.name, 0, {"parameters": num_parameters, "vocabulary": len(tokenizer)})
+    run.finish(model, tokenizer, recipe.name, 0, {"vocabulary": len(tokenizer), **parameter_counts(model)})
 
 
 def _teacher_texts(run: Run) -> list[str]:
@@ -131,11 +130,6 @@ def read_tasks(run: Run, name: str) -> list[Task]:
 def run_rl(run: Run) -> None:
     """Reinforcement learning."""
     recipe = parse_recipe(RlRecipe, "rl", run.spec.recipe)
-    if run.spec.num_gpus > 1:
-        raise ValueError(
-            f"num_gpus {run.spec.num_gpus}: RL over several ranks can lose step (their collectives stop matching), so it is "
-            "refused; set num_gpus = 1 in [rl]. SFT takes several GPUs"
-        )
     manifest, learner, tokenizer = start(run, recipe)
     tasks = read_tasks(run, "tasks")
     check_tasks(tasks, recipe)

@@ -24,20 +24,22 @@ def journal(
     position: Position,
 ) -> Iterator[Callable[[Figures], None]]:
     """Gives the function that takes the figures of the step that `position` has just passed. `shown` are those in the line
-    of progress. Ranks but the first leave nothing."""
-    if not learner.world.is_first:
+    of progress. Ranks but the first leave nothing; none goes on before the first has left everything, for the next thing
+    that a rank does may be to restore it."""
+    if learner.world.is_first:
+        with (
+            Metrics(folder, keys, position.step) as metrics,
+            Progress(label, total=recipe.max_steps, done=position.step) as progress,
+        ):
+
+            def note(figures: Figures) -> None:
+                metrics.log(position.step - 1, figures)
+                progress.update(1, **{key: value for key in shown if (value := figures[key]) is not None})
+                if position.step % recipe.save_every == 0:
+                    metrics.sync()
+                    save_state(folder, position, learner.model, learner.optimizer, recipe.keep_states)
+
+            yield note
+    else:
         yield lambda figures: None
-        return
-    with (
-        Metrics(folder, keys, position.step) as metrics,
-        Progress(label, total=recipe.max_steps, done=position.step) as progress,
-    ):
-
-        def note(figures: Figures) -> None:
-            metrics.log(position.step - 1, figures)
-            progress.update(1, **{key: value for key in shown if (value := figures[key]) is not None})
-            if position.step % recipe.save_every == 0:
-                metrics.sync()
-                save_state(folder, position, learner.model, learner.optimizer, recipe.keep_states)
-
-        yield note
+    learner.world.barrier()

@@ -28,7 +28,7 @@ def train(
     Killed anywhere and started again, it ends with the same weights, bit for bit on CPU, and samples no stored attempt
     again.
     """
-    position = restore_state(folder, learner.model, learner.optimizer)
+    position = restore_state(folder, learner.model, learner.optimizer, learner.world)
     with journal("rl", rl_metrics.KEYS, SHOWN, folder, recipe, learner, position) as note:
         plan_end(position, recipe)
         while not is_finished(position, recipe):

@@ -46,7 +46,7 @@ def train(
         raise ValueError(
             f"eval_every {recipe.eval_every} needs held-out tasks: add --eval_tasks FOLDER, or set eval_every = 0"
         )
-    position = restore_state(folder, learner.model, learner.optimizer)
+    position = restore_state(folder, learner.model, learner.optimizer, learner.world)
     learner.model.train()
     with journal("sft", KEYS, SHOWN, folder, recipe, learner, position) as note:
         plan_end_at_plateau(position, recipe)

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import torch
 
+from data_contracts.attempts import Attempt
 from data_contracts.manifests import RunSpec
+from rollout.groups import Job
 from tests.trainer.packs import make_learner, random_pack
 from tests.trainer.test_resume import recipe as sft_recipe
 from tests.trainer.test_resume import weights
-from trainer import sft
+from tests.trainer.test_rl import TASKS, Judged
+from tests.trainer.test_rl import recipe as rl_recipe
+from trainer import rl, sft
 from trainer.commands import execute
 from trainer.distributed import World, joined
 from trainer.learner import Learner
@@ -19,6 +23,19 @@ SPEC = "spec.json"
 """In the folder: an SFT run from files to files."""
 SFT_BUDGETS = {"many": 32, "one": 1024}
 """Tokens per micro-batch: several to share, and one, which leaves all ranks but the first without any."""
+
+
+class Counted(Judged):
+    """Notes in a file of its own rank how many attempts it was asked for."""
+
+    def __init__(self, learner: Learner, file: Path) -> None:
+        super().__init__(learner)
+        self.file = file
+
+    def attempts(self, jobs: list[Job], moment: str) -> list[Attempt]:
+        with self.file.open("a") as file:
+            file.write(f"{moment} {len(jobs)}\n")
+        return super().attempts(jobs, moment)
 
 
 def learner_in(world: World, seed: int = 0) -> Learner:
@@ -36,10 +53,20 @@ def train_sft(folder: Path, world: World) -> None:
         torch.save(weights(learner), folder / f"{name}-{world.rank}.pt")
 
 
+def train_rl(folder: Path, world: World) -> None:
+    """One step, then another by fresh learners that resume."""
+    for seed, max_steps in ((0, 1), (5, 2)):
+        learner = learner_in(world, seed)
+        source = Counted(learner, folder / f"asked-{world.rank}")
+        rl.train(learner, source, TASKS, rl_recipe(lr=1e-3, max_steps=max_steps), 3, folder / "rl")
+    torch.save(weights(learner), folder / f"rl-{world.rank}.pt")
+
+
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     with joined(0) as world:
         train_sft(folder, world)
+        train_rl(folder, world)
         execute(Run(RunSpec.from_json((folder / SPEC).read_text()), world))
 
 

@@ -11,8 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from data_contracts.attempts import Attempt
 from data_contracts.ids import canonical_json
 from data_contracts.manifests import RunKind
+from data_contracts.storage import read_rows
 from tests.pipelines.test_guard import wait_until_gone
 from tests.trainer import ranks
 from tests.trainer.test_commands import House
@@ -57,7 +59,7 @@ def assert_equal_curves(one: Path, two: Path) -> None:
             assert found[key] == pytest.approx(expected[key], abs=1e-4 if key == "gradient_norm" else 1e-5), key
 
 
-@pytest.mark.parametrize("name", list(ranks.SFT_BUDGETS))
+@pytest.mark.parametrize("name", [*ranks.SFT_BUDGETS, "rl"])
 def test_two_ranks_make_what_one_process_makes(folders, name):
     """Also with one micro-batch for two ranks, and in RL after a resume."""
     one, two = folders
@@ -69,8 +71,20 @@ def test_two_ranks_make_what_one_process_makes(folders, name):
 
 def test_the_weights_that_are_compared_have_moved(folders):
     start = ranks.weights(ranks.make_learner())
-    for name in ranks.SFT_BUDGETS:
+    for name in (*ranks.SFT_BUDGETS, "rl"):
         assert (torch.load(folders[1] / f"{name}-0.pt") - start).abs().max() > 1e-3
+
+
+def test_ranks_share_a_round_by_whole_groups_and_store_it_once_in_order(folders):
+    asked = [(folders[1] / f"asked-{rank}").read_text().splitlines() for rank in range(2)]
+    assert [line.split()[0] for line in asked[0]] == [line.split()[0] for line in asked[1]]
+    shares = [[int(line.split()[1]) for line in lines] for lines in asked]
+    assert all(number % ranks.rl_recipe().group_size == 0 for share in shares for number in share)
+    assert shares[1][0] > 0
+    for path in sorted((folders[0] / "rl" / "attempts").iterdir()):
+        alone, shared = (read_rows(f / "rl" / "attempts" / path.name, Attempt) for f in folders)
+        assert [a.key for a in shared] == [a.key for a in alone]
+        assert [a.turns[0].sampled_ids_T for a in shared] == [a.turns[0].sampled_ids_T for a in alone]
 
 
 def test_a_run_from_files_to_files_writes_one_checkpoint(folders):
