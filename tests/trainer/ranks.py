@@ -1,7 +1,10 @@
 """What one process or several ranks do alike, as a program: `... -m torch.distributed.run ... -m tests.trainer.ranks FOLDER`."""
 
 import sys
+import time
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import torch
 
@@ -14,6 +17,7 @@ from tests.trainer.test_resume import weights
 from tests.trainer.test_rl import TASKS, Judged
 from tests.trainer.test_rl import recipe as rl_recipe
 from trainer import rl, sft
+from trainer.checkpoints import save_state
 from trainer.commands import execute
 from trainer.distributed import World, joined
 from trainer.learner import Learner
@@ -53,6 +57,13 @@ def train_sft(folder: Path, world: World) -> None:
         torch.save(weights(learner), folder / f"{name}-{world.rank}.pt")
 
 
+def save_slowly(*what: Any) -> None:
+    """As on a slow disk: a rank that did not wait for the first would restore what was there before."""
+    time.sleep(1.0)
+    save_state(*what)
+
+
+@mock.patch("trainer.journal.save_state", save_slowly)
 def train_rl(folder: Path, world: World) -> None:
     """One step, then another by fresh learners that resume."""
     for seed, max_steps in ((0, 1), (5, 2)):

@@ -18,6 +18,7 @@ from data_contracts.storage import read_rows
 from tests.pipelines.test_guard import wait_until_gone
 from tests.trainer import ranks
 from tests.trainer.test_commands import House
+from trainer.checkpoints import restore_state
 from trainer.distributed import ALONE, World, device_for
 from trainer.metrics import read_metrics
 from trainer.runs import spec_from_flags
@@ -96,6 +97,19 @@ def test_a_run_from_files_to_files_writes_one_checkpoint(folders):
         torch.testing.assert_close(found[name], weight, atol=1e-5, rtol=0)
     assert [line["accuracy"] is None for line in read_metrics(two)] == [True, False, True]
     assert (two / "result.json").is_file()
+
+
+class OtherSees(World):
+    """A world whose second rank finds another state than this one."""
+
+    def everyone(self, value):
+        return [value, ["step-00000009"]]
+
+
+def test_ranks_that_see_different_states_go_no_further(tmp_path):
+    learner = ranks.make_learner()
+    with pytest.raises(ValueError, match=r"step-00000009.*a folder that all of them share"):
+        restore_state(tmp_path, learner.model, learner.optimizer, OtherSees(0, 2))
 
 
 def test_shares_put_together_are_the_whole():
