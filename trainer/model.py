@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
@@ -46,6 +46,20 @@ def _load(loader: Any, source: str | Path, **options: Any) -> Any:
 
 def _looks_like_path(source: str) -> bool:
     return source.startswith((".", "/", "~")) or source.count("/") != 1
+
+
+PARTS = (("embed", "embedding"), ("lm_head", "head"), ("attn", "attention"), ("mlp", "mlp"))
+"""Part of a parameter's name, and the part of the model that it belongs to. The first that fits counts."""
+
+
+def parameter_counts(model: nn.Module) -> dict[str, int]:
+    """`parameters`, and `parameters_<part>` for every part of the model that has some; a shared weight counts once."""
+    counts = {"parameters": 0}
+    for name, parameter in model.named_parameters():
+        part = next((part for mark, part in PARTS if mark in name), "other")
+        for key in ("parameters", f"parameters_{part}"):
+            counts[key] = counts.get(key, 0) + parameter.numel()
+    return counts
 
 
 def token_logprobs(model: Any, pack: Pack, temperature: float = 1.0) -> tuple[Tensor, Tensor]:

@@ -4,13 +4,14 @@ import dagster as dg
 
 from data_contracts.manifests import RunInput, RunKind
 from pipelines.defs.checkpoints import release_checkpoint
-from pipelines.defs.outcome import Result, check_specs
+from pipelines.defs.outcome import Result, check_specs, metrics_of
 from pipelines.defs.recorded import recorded_attempts
 from pipelines.defs.teacher import teacher_attempts
 from pipelines.launchers.local import LocalLauncher
 from pipelines.recipe import Recipe
 from pipelines.resources import DatasetStore, RecipeResource
 from pipelines.store import Store
+from pipelines.viewer.plots import counts
 
 SCRATCH = "scratch"
 """Value of [init] model for a student that is made from nothing."""
@@ -28,7 +29,15 @@ def base_checkpoint(
     data, plan = store.open(), recipe.load()
     inputs = sft_sources(data, plan) if plan.table("init").get("model") == SCRATCH else ()
     spec = data.spec(RunKind.INIT, plan.for_process("init"), inputs)
-    return release_checkpoint(context, data, "base_checkpoint", spec, launcher.run(context, spec, "init"), {})
+    result = launcher.run(context, spec, "init")
+    plot = dg.MetadataValue.md(counts("Parameters by part", parameters_by_part(metrics_of(result))))
+    return release_checkpoint(context, data, "base_checkpoint", spec, result, {"plot": plot})
+
+
+def parameters_by_part(metrics: dict[str, float]) -> dict[str, int]:
+    """The numbers of parameters that `python -m trainer init` tells of, without their sum."""
+    prefix = "parameters_"
+    return {name.removeprefix(prefix): int(n) for name, n in metrics.items() if name.startswith(prefix)}
 
 
 def sft_sources(store: Store, recipe: Recipe) -> tuple[RunInput, RunInput]:

@@ -73,7 +73,7 @@ def test_the_instance_shows_every_asset_with_plot_numbers_and_passed_checks(walk
         if name.startswith("recorded"):
             continue
         metadata = materialization(instance, name).metadata
-        if name != "base_checkpoint" and name != "rl_checkpoint":
+        if name != "rl_checkpoint":
             assert "data:image/png;base64," in metadata["plot"].value, name
         assert any(isinstance(value.value, int | float) for value in metadata.values()), name
     statuses = [run.status for run in instance.get_runs(dg.RunsFilter(job_name="__ephemeral_asset_job__"))]

@@ -9,7 +9,7 @@ import torch
 from tests.tiny import qwen_model
 from tests.trainer.packs import VOCABULARY, make_learner, make_model, random_pack
 from trainer import attention, model
-from trainer.model import head_logprobs, load_model, token_logprobs
+from trainer.model import head_logprobs, load_model, parameter_counts, token_logprobs
 from trainer.norms import rms_norm, speed_up_norms
 from trainer.packing import Pack
 
@@ -37,6 +37,15 @@ def test_packed_equals_one_by_one(heads, temperature):
     expected, expected_entropy = plain_logprobs(qwen_model(1, **shape), pack, temperature)
     torch.testing.assert_close(packed, expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(entropy, expected_entropy, atol=1e-5, rtol=0)
+
+
+def test_parameters_are_counted_by_part_and_once():
+    made = make_model(1)
+    counts = parameter_counts(made)
+    total = counts.pop("parameters")
+    assert total == sum(counts.values()) == sum({id(p): p.numel() for p in made.parameters()}.values())
+    assert counts["parameters_embedding"] == made.get_input_embeddings().weight.numel()
+    assert counts["parameters_mlp"] == sum(p.numel() for layer in made.model.layers for p in layer.mlp.parameters())
 
 
 def test_packed_hidden_states_equal_plain_ones_at_every_token():
