@@ -1,6 +1,5 @@
 """Interrupt training anywhere and resume: the same numbers as without the interruption, bit for bit."""
 
-import json
 import os
 import signal
 import subprocess
@@ -112,25 +111,29 @@ def long_recipe() -> SftRecipe:
     return recipe(max_steps=LONG, eval_every=1, plateau_patience=50)
 
 
-def test_killed_with_minus_nine_it_ends_with_the_same_weights(tmp_path):
+def kill_after(program: str, folder: Path, num_steps: int) -> int:
+    """Start `program FOLDER`, kill it with -9 once it has logged `num_steps`; returns how many it has logged by then."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    killed = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path / "killed")], env=environment)
-    metrics = tmp_path / "killed" / "metrics.jsonl"
+    killed = subprocess.Popen([sys.executable, "-c", program, str(folder)], env=environment)
+    metrics = folder / "metrics.jsonl"
     deadline = time.monotonic() + PATIENCE_S
-    while not metrics.is_file() or metrics.read_text().count("\n") < LONG // 4:
+    while not metrics.is_file() or metrics.read_text().count("\n") < num_steps:
         assert killed.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
-    done = len(read_metrics(tmp_path / "killed"))
-    assert LONG // 4 <= done < LONG
+    return len(read_metrics(folder))
+
+
+def test_killed_with_minus_nine_it_ends_with_the_same_weights(tmp_path):
+    assert LONG // 4 <= kill_after(CHILD, tmp_path / "killed", LONG // 4) < LONG
     again, straight, rows = make_learner(seed=5), make_learner(), random_pack(17, seed=0)
     sft.train(again, rows, long_recipe(), 7, tmp_path / "killed", lambda step: 0.5)
     sft.train(straight, rows, long_recipe(), 7, tmp_path / "straight", lambda step: 0.5)
     assert torch.equal(weights(again), weights(straight))
     assert lines(tmp_path / "killed") == lines(tmp_path / "straight")
-    steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
+    steps = [line["step"] for line in read_metrics(tmp_path / "killed")]
     assert steps == list(range(LONG))
 
 

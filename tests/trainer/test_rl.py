@@ -15,7 +15,7 @@ from rollout.rendering import Renderer
 from rollout.rows import sampled_row
 from tests.tiny import make_task, qwen_tokenizer
 from tests.trainer.packs import make_learner
-from tests.trainer.test_resume import weights
+from tests.trainer.test_resume import kill_after, weights
 from trainer import rl, rl_metrics
 from trainer.checkpoints import Position
 from trainer.collection import Collected, Group, collect
@@ -139,6 +139,42 @@ def test_rl_resumes_bit_for_bit_and_samples_nothing_again(tmp_path, changes):
     assert part.asked + rest.asked == source.asked
     assert lines(tmp_path / "cut") == lines(tmp_path / "straight")
     assert (resumed.drawn, resumed.policy_version) == (end.drawn, end.policy_version)
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from tests.trainer.packs import make_learner
+from tests.trainer.test_rl import LONG, TASKS, Judged, recipe
+from trainer import rl
+
+class Slow(Judged):
+    def attempts(self, jobs, moment):
+        time.sleep(0.05)
+        return super().attempts(jobs, moment)
+
+learner = make_learner()
+rl.train(learner, Slow(learner), TASKS, recipe(max_steps=LONG, save_every=3), 3, Path(sys.argv[1]))
+"""
+LONG = 20
+
+
+def test_rl_killed_with_minus_nine_samples_no_stored_attempt_again(tmp_path):
+    killed, straight = tmp_path / "killed", tmp_path / "straight"
+    done = kill_after(CHILD, killed, LONG // 4)
+    assert LONG // 4 <= done < LONG
+    stored = sum(len(read_rows(path, Attempt)) for path in (killed / "attempts").glob("step-*.parquet"))
+    settings = recipe(max_steps=LONG, save_every=3)
+    learners = make_learner(seed=5), make_learner()
+    rest, whole = (Judged(learner) for learner in learners)
+    rl.train(learners[0], rest, TASKS, settings, 3, killed)
+    rl.train(learners[1], whole, TASKS, settings, 3, straight)
+    assert torch.equal(*map(weights, learners))
+    assert lines(killed) == lines(straight)
+    assert stored > 0
+    assert rest.asked == whole.asked - stored
 
 
 def test_a_stored_round_is_read_and_not_sampled_again(tmp_path):
