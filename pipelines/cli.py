@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def open_ui(port: int, recipe: str) -> int:
     """Replace this process by `dagster dev`."""
-    load_recipe(recipe)
+    check_tables(load_recipe(recipe))
     home = dagster_home()
     os.environ["TOOLPATH_RECIPE"] = recipe
     # A machine that is busy sampling answers late; that is no reason to drop a run.
@@ -88,6 +88,14 @@ def open_ui(port: int, recipe: str) -> int:
     os.execv(dagster, [str(dagster), "dev", "-m", "pipelines.definitions", "-h", "127.0.0.1", "-p", str(port)])
 
 
+def check_tables(recipe: Recipe) -> None:
+    """Raises ValueError with every fault of the recipe, before anything is written."""
+    from pipelines.defs.recipe_check import check_recipe
+    from pipelines.resources import trainer_python
+
+    check_recipe(recipe, trainer_python())
+
+
 def run_walk(recipe: Recipe, name: str, overrides: list[str]) -> int:
     """Materialise step after step, say how far it is, print the result."""
     import dagster as dg
@@ -95,6 +103,7 @@ def run_walk(recipe: Recipe, name: str, overrides: list[str]) -> int:
     from pipelines.defs.walk import end_dead_runs, steps_of, walk
     from pipelines.resources import DatasetStore, RecipeResource, default_resources
 
+    check_tables(recipe)
     home, start, steps = dagster_home(), time.monotonic(), steps_of(recipe)
     resources = default_resources() | {"recipe": RecipeResource(name=name, overrides=overrides)}
     assert isinstance(resources["store"], DatasetStore)

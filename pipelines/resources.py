@@ -33,6 +33,11 @@ class RecipeResource(dg.ConfigurableResource["RecipeResource"]):
         return load_recipe(self.name, self.overrides)
 
 
+def trainer_python() -> str:
+    """The interpreter of the trainer: TOOLPATH_TRAINER_PYTHON, or this one."""
+    return os.environ.get("TOOLPATH_TRAINER_PYTHON", sys.executable)
+
+
 def default_resources() -> dict[str, object]:
     """The resources as the environment names them."""
     return {
@@ -40,6 +45,6 @@ def default_resources() -> dict[str, object]:
         "recipe": RecipeResource(name=default_recipe()),
         "launcher": LocalLauncher(
             rollout_python=os.environ.get("TOOLPATH_ROLLOUT_PYTHON", sys.executable),
-            trainer_python=os.environ.get("TOOLPATH_TRAINER_PYTHON", sys.executable),
+            trainer_python=trainer_python(),
         ),
     }

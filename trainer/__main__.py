@@ -1,6 +1,10 @@
-"""`python -m trainer init|sft|rl`: with `--spec spec.json` as a launcher calls it, or with flags as a person does."""
+"""`python -m trainer init|sft|rl`: with `--spec spec.json` as a launcher calls it, or with flags as a person does.
+
+`python -m trainer check` reads recipe tables as JSON, {"sft": {...}, ...}, from standard input and names their faults.
+"""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,15 +15,16 @@ from rollout.process import guarded
 from trainer.commands import COMMANDS, execute
 from trainer.distributed import joined
 from trainer.estimate import describe
-from trainer.recipe import load_table
+from trainer.recipe import check_tables, load_table
 from trainer.runs import Run, spec_from_flags
 
+CHECK = "check"
 INPUTS = ("dataset", "checkpoint", "tasks", "eval_tasks", "attempts")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__)
-    parser.add_argument("kind", choices=[kind.value for kind in COMMANDS])
+    parser.add_argument("kind", choices=[*(kind.value for kind in COMMANDS), CHECK])
     parser.add_argument("--spec", type=Path, help="a RunSpec as JSON; replaces all other flags")
     parser.add_argument("--recipe", type=Path, help="TOML file; its table of this kind is read")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes")
@@ -60,6 +65,9 @@ def _read_spec(path: Path, kind: RunKind) -> RunSpec:
 def main(words: Sequence[str] | None = None) -> None:
     """Run one command; print its summary numbers as JSON."""
     args = _parser().parse_args(words)
+    if args.kind == CHECK:
+        check_tables(json.load(sys.stdin))
+        return
     spec = _spec(args)
     if args.dry_run:
         print(describe(spec))

@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -186,6 +186,21 @@ class RlRecipe(TrainRecipe):
         if self.num_minibatches > self.tasks_per_step:
             raise ValueError(f"num_minibatches {self.num_minibatches} exceeds tasks_per_step {self.tasks_per_step}")
         return self
+
+
+TABLES: dict[str, type[Recipe]] = {"init": InitRecipe, "sft": SftRecipe, "rl": RlRecipe}
+
+
+def check_tables(tables: Mapping[str, dict[str, Any]]) -> None:
+    """Raises ValueError with every fault of every table, given by name."""
+    faults = []
+    for name, table in tables.items():
+        try:
+            parse_recipe(TABLES[name], name, table)
+        except ValueError as error:
+            faults.append(str(error))
+    if faults:
+        raise ValueError("; ".join(faults))
 
 
 def load_table(path: Path, stage: str, changes: Sequence[str] = ()) -> dict[str, Any]:

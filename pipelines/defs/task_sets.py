@@ -1,8 +1,10 @@
 """Which tasks each stage works on. Pure: a choice depends on the tasks' keys alone."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic import BaseModel
 
 from data_contracts.ids import content_hash
 from data_contracts.tasks import Split, Task
@@ -14,10 +16,8 @@ from pipelines.sources.questions import QuestionsRecipe, read_questions
 OWN_KEYS = ("source", "seed", "num_validation")
 """Keys of [tasks] that are ours; the others are the source's."""
 
-Table = Mapping[str, Any]
 
-
-def _all_of(tasks: Sequence[Task], table: Table) -> list[Task]:
+def _all_of(tasks: Sequence[Task], settings: Any) -> list[Task]:
     return list(tasks)
 
 
@@ -27,12 +27,14 @@ def _no_groups(domains: set[str]) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class TaskSource:
-    """A maker of tasks, and its opinions on them. `Table` is the source's part of [tasks]."""
+    """A maker of tasks, and its opinions on them."""
 
-    make: Callable[[Table, int], list[Task]]
-    """(table, seed) to all tasks."""
-    for_teacher: Callable[[Sequence[Task], Table], list[Task]] = _all_of
-    """Those of the training tasks that the teacher attempts."""
+    settings: type[BaseModel]
+    """Its part of [tasks]."""
+    make: Callable[[Any, int], list[Task]]
+    """(settings, seed) to all tasks."""
+    for_teacher: Callable[[Sequence[Task], Any], list[Task]] = _all_of
+    """Those of the training tasks that the teacher attempts, given the settings."""
     groups: Callable[[set[str]], dict[str, list[str]]] = _no_groups
     """Named sets of domains that reports show beside the domains themselves."""
 
@@ -43,31 +45,26 @@ def _common_and_scarce(domains: set[str]) -> dict[str, list[str]]:
 
 
 SOURCES = {
-    "embedded": TaskSource(
-        make=lambda table, seed: generate(parse_table("tasks", table, TasksRecipe), seed),
-        for_teacher=lambda tasks, table: embedded_choice(tasks, parse_table("tasks", table, TasksRecipe)),
-        groups=_common_and_scarce,
-    ),
-    "questions": TaskSource(
-        make=lambda table, seed: read_questions(parse_table("tasks", table, QuestionsRecipe), seed),
-    ),
+    "embedded": TaskSource(TasksRecipe, generate, for_teacher=embedded_choice, groups=_common_and_scarce),
+    "questions": TaskSource(QuestionsRecipe, read_questions),
 }
 """By the value of [tasks] source. Bring your own: one entry here."""
 
 
-def _source(recipe: Recipe) -> tuple[TaskSource, Table]:
-    """The source and its part of the table. Raises ValueError for an unknown source."""
+def task_source(recipe: Recipe) -> tuple[TaskSource, Any]:
+    """The source and its settings. Raises ValueError for an unknown source, an unknown key or a bad value."""
     table = recipe.table("tasks")
     name = str(table.get("source", ""))
     if name not in SOURCES:
         raise ValueError(f"recipe [tasks] source={name!r} is unknown{nearest(name, SOURCES)}")
-    return SOURCES[name], {key: value for key, value in table.items() if key not in OWN_KEYS}
+    own = {key: value for key, value in table.items() if key not in OWN_KEYS}
+    return SOURCES[name], parse_table("tasks", own, SOURCES[name].settings)
 
 
 def make_tasks(recipe: Recipe) -> list[Task]:
     """All tasks of the recipe."""
-    source, table = _source(recipe)
-    return source.make(table, recipe.seed("tasks"))
+    source, settings = task_source(recipe)
+    return source.make(settings, recipe.seed("tasks"))
 
 
 def test_tasks(tasks: Sequence[Task]) -> list[Task]:
@@ -89,8 +86,8 @@ def training_tasks(tasks: Sequence[Task], recipe: Recipe) -> list[Task]:
 
 def teacher_tasks(tasks: Sequence[Task], recipe: Recipe) -> list[Task]:
     """What the teacher attempts: the source decides."""
-    source, table = _source(recipe)
-    return source.for_teacher(training_tasks(tasks, recipe), table)
+    source, settings = task_source(recipe)
+    return source.for_teacher(training_tasks(tasks, recipe), settings)
 
 
 def student_tasks(tasks: Sequence[Task], recipe: Recipe) -> list[Task]:
@@ -102,7 +99,7 @@ def student_tasks(tasks: Sequence[Task], recipe: Recipe) -> list[Task]:
 
 def domain_groups(recipe: Recipe, tasks: Sequence[Task]) -> dict[str, list[str]]:
     """Named sets of domains that reports show."""
-    return _source(recipe)[0].groups({task.domain for task in tasks})
+    return task_source(recipe)[0].groups({task.domain for task in tasks})
 
 
 def _drawn(tasks: Sequence[Task], number: int, purpose: str) -> list[Task]:

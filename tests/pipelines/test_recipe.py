@@ -1,39 +1,40 @@
 """Recipes: tables a stage, overrides, and clear words for what is unknown."""
 
 import json
+import sys
 
 import pytest
 
-from pipelines.defs.publish import PublishTable
-from pipelines.defs.rl_data import RlDataTable
+from pipelines.defs.recipe_check import check_recipe, faults_here, trainer_tables
 from pipelines.defs.sft_data import SftDataTable
 from pipelines.defs.task_sets import make_tasks
 from pipelines.recipe import RECIPES, load_recipe
-from rollout.recipe import EvaluateRecipe, SampleRecipe
-from trainer.recipe import InitRecipe, RlRecipe, SftRecipe
+from trainer.recipe import check_tables
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
-TABLES = {
-    "teacher": SampleRecipe,
-    "init": InitRecipe,
-    "sft": SftRecipe,
-    "difficulty": SampleRecipe,
-    "rl": RlRecipe,
-    "evaluation": EvaluateRecipe,
-}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_shipped_recipe_is_valid_in_every_table(name):
     recipe = load_recipe(name)
-    for stage, model in TABLES.items():
-        if stage in recipe.tables:
-            fields = {"label": "sft"} if stage == "evaluation" else {}
-            model.model_validate_json(recipe.for_process(stage, **fields).canonical)
-    recipe.parse("sft_data", SftDataTable)
-    recipe.parse("publish", PublishTable)
-    if "rl" in recipe.tables:
-        recipe.parse("rl_data", RlDataTable)
+    assert list(faults_here(recipe)) == []
+    check_tables(trainer_tables(recipe))
+
+
+def test_the_faults_of_all_tables_are_named_at_once():
+    """Those of the trainer's tables by the trainer itself, in a process of its own."""
+    slips = ["tasks.sed=1", "teacher.engine.error_rate=7", "sft_data.min_rwos=1", "sft.max_step=1", "rl.group_size=1"]
+    with pytest.raises(ValueError) as refused:
+        check_recipe(load_recipe("embedded", slips), sys.executable)
+    message = str(refused.value)
+    for words in ("'sed'", "error_rate", "did you mean 'min_rows'", "did you mean 'max_steps'", "group_size = 1"):
+        assert words in message, message
+    check_recipe(load_recipe("embedded"), sys.executable)
+
+
+def test_a_trainer_that_does_not_start_is_no_valid_recipe():
+    with pytest.raises(ValueError, match="-m trainer check ended with 1"):
+        check_recipe(load_recipe("embedded"), "/bin/false")
 
 
 def test_an_override_changes_one_value():

@@ -1,0 +1,71 @@
+"""All tables of a recipe, checked before the first step: a slip in [rl] is not to be found after an hour of SFT."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from pipelines.defs.publish import PublishTable
+from pipelines.defs.rl_data import RlDataTable
+from pipelines.defs.sft_data import SftDataTable
+from pipelines.defs.task_sets import task_source
+from pipelines.recipe import Recipe, parse_table
+from rollout.recipe import EvaluateRecipe, SampleRecipe
+
+OWN: dict[str, type[BaseModel]] = {"sft_data": SftDataTable, "rl_data": RlDataTable, "publish": PublishTable}
+SAMPLED: dict[str, type[BaseModel]] = {
+    "teacher": SampleRecipe,
+    "difficulty": SampleRecipe,
+    "evaluation": EvaluateRecipe,
+}
+TRAINED = ("init", "sft", "rl")
+FILLED_IN = {"evaluation": {"label": "", "groups": {}}}
+"""Keys that the pipeline adds to a process's table, with a value of the right type."""
+
+
+def check_recipe(recipe: Recipe, trainer_python: str) -> None:
+    """Raises ValueError with every fault of every table; the trainer's own tables are read by `trainer_python`."""
+    faults = [*faults_here(recipe), *trainer_faults(recipe, trainer_python)]
+    if faults:
+        raise ValueError("; ".join(faults))
+
+
+def faults_here(recipe: Recipe) -> Iterator[str]:
+    """The faults of all tables but the trainer's."""
+    for stage in recipe.tables:
+        try:
+            _check(recipe, stage)
+        except ValueError as error:
+            yield str(error)
+
+
+def _check(recipe: Recipe, stage: str) -> None:
+    if stage == "tasks":
+        task_source(recipe)
+        recipe.seed(stage)
+    elif stage in OWN:
+        recipe.parse(stage, OWN[stage])
+    elif stage in SAMPLED:
+        parse_table(stage, _process_table(recipe, stage), SAMPLED[stage])
+
+
+def _process_table(recipe: Recipe, stage: str) -> dict[str, object]:
+    table: dict[str, object] = json.loads(recipe.for_process(stage, **FILLED_IN.get(stage, {})).canonical)
+    return table
+
+
+def trainer_tables(recipe: Recipe) -> dict[str, dict[str, object]]:
+    """The trainer's tables as its processes take them."""
+    return {stage: _process_table(recipe, stage) for stage in TRAINED if stage in recipe.tables}
+
+
+def trainer_faults(recipe: Recipe, python: str) -> list[str]:
+    """What `python -m trainer check` says of them."""
+    command = [python, "-m", "trainer", "check"]
+    tables = json.dumps(trainer_tables(recipe))
+    done = subprocess.run(command, input=tables, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return []
+    words = done.stderr.strip().splitlines() or [f"{' '.join(command)} ended with {done.returncode} and said nothing"]
+    return [words[-1].removeprefix("error: ")]
