@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 PERIOD_S = 5.0
+MIN_SHARE = 0.02
+"""Share of the work that must be done, in this process, before its rate says anything about the time left."""
 
 
 def _pipes() -> Any | None:
@@ -36,6 +38,7 @@ class Progress:
         self.label, self.total, self.done, self.unit = label, total, done, unit
         self._start_done = done
         self._start = self._last_print = time.monotonic()
+        self._printed = -1
         self._figures: dict[str, float] = {}
 
     def __enter__(self) -> Self:
@@ -45,7 +48,8 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._print()
+        if self.done != self._printed:
+            self._print()
 
     def update(self, amount: int = 1, **figures: float) -> None:
         """Count `amount` units; `figures` are shown beside (the latest value of each)."""
@@ -57,14 +61,16 @@ class Progress:
     def line(self) -> str:
         """The line as it would be printed now."""
         seconds = time.monotonic() - self._start
-        rate = (self.done - self._start_done) / seconds if seconds > 0 else 0.0
-        left = f"{(self.total - self.done) / rate:.0f} s left" if rate > 0 and self.done < self.total else ""
+        made = self.done - self._start_done
+        rate = made / seconds if seconds > 0 else 0.0
+        tells = made >= MIN_SHARE * self.total and rate > 0 and self.done < self.total
+        left = f"{(self.total - self.done) / rate:.0f} s left" if tells else ""
         figures = " ".join(f"{name}={value:.4g}" for name, value in self._figures.items())
         parts = [f"[{self.label}] {self.done}/{self.total} {self.unit}", f"{rate:.3g}/s" if rate else "", left, figures]
         return "  ".join(part for part in parts if part)
 
     def _print(self) -> None:
-        self._last_print = time.monotonic()
+        self._last_print, self._printed = time.monotonic(), self.done
         line = self.line()
         print(line, file=sys.stderr, flush=True)
         if not Progress._session_opened:
