@@ -23,6 +23,9 @@ class Difficulty(Record):
     num_void: int
     num_dependent: int
     """Labelled attempts left out of the posterior: copies, seeds of unknown independence, other budgets."""
+    stopped_early: bool = False
+    """Whether attempts were asked for only until the verdict was clear: pass_rate then leans towards 1/2 and pass@k is not
+    measured; the posterior holds all the same."""
     pass_rate: float | None
     """num_correct / num_attempts."""
     pass_rate_total: int
@@ -40,7 +43,7 @@ class Difficulty(Record):
     pass_at_2: float | None
     pass_at_4: float | None
     pass_at_8: float | None
-    """Unbiased estimators (arXiv 2107.03374, eq. 1); None where num_attempts < k."""
+    """Unbiased estimators (arXiv 2107.03374, eq. 1); None where num_attempts < k or stopped_early."""
     mean_calls: float | None
     call_success: float | None
     """Successful calls / calls; None without calls."""

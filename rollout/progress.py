@@ -58,6 +58,11 @@ class Progress:
         if time.monotonic() - self._last_print >= PERIOD_S:
             self._print()
 
+    def skip(self, amount: int) -> None:
+        """Count units that are there already: done, but by an earlier process."""
+        self.done += amount
+        self._start_done += amount
+
     def line(self) -> str:
         """The line as it would be printed now."""
         seconds = time.monotonic() - self._start

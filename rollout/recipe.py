@@ -1,8 +1,8 @@
 """Recipes of the processes of this room: what is sampled, by whom, how."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rollout.engines.openai import Api
 from rollout.rendering import Family
@@ -53,8 +53,8 @@ class OpenAIRecipe(_Table):
 EngineRecipe = Annotated[ScriptedRecipe | TransformersRecipe | OpenAIRecipe, Field(discriminator="kind")]
 
 
-class SampleRecipe(_Table):
-    """Attempts at tasks: tables [teacher] and [difficulty]."""
+class AttemptsRecipe(_Table):
+    """Attempts at tasks."""
 
     engine: EngineRecipe
     family: Family
@@ -65,8 +65,35 @@ class SampleRecipe(_Table):
     tool_variant: ToolVariant = ToolVariant.REAL
 
 
-class EvaluateRecipe(SampleRecipe):
-    """Attempts at held-out tasks, and a report: table [evaluation]."""
+class AdaptiveRecipe(_Table):
+    """Which tasks are left before all their `num_attempts` attempts (rollout.adaptive)."""
+
+    first: int = Field(default=2, ge=1)
+    """Attempts at every task before the first look."""
+    step: int = Field(default=1, ge=1)
+    """Further attempts at an open task before the next look."""
+    error: float = Field(default=0.05, ge=0, lt=1)
+    """Bound on P(wrong verdict) of a task that is left early with equal outcomes; 0: no verdict is ever wrong."""
+
+
+class SampleRecipe(AttemptsRecipe):
+    """Tables [teacher] and [difficulty]."""
+
+    adaptive: AdaptiveRecipe | None = None
+    """None: all attempts at all tasks."""
+
+    @model_validator(mode="after")
+    def _first_look_comes_before_the_end(self) -> Self:
+        if self.adaptive is not None and self.adaptive.first >= self.num_attempts:
+            raise ValueError(
+                f"adaptive.first {self.adaptive.first} leaves nothing to save of num_attempts {self.num_attempts}: lower "
+                "first, or remove [adaptive]"
+            )
+        return self
+
+
+class EvaluateRecipe(AttemptsRecipe):
+    """Attempts at held-out tasks, and a report: table [evaluation]. Never adaptive: stopping on outcomes biases accuracy."""
 
     label: str
     """Name in tables: base, sft, rl, ..."""

@@ -1,11 +1,15 @@
 """`python -m rollout sample`: attempts at all tasks of a dataset, shard by shard.
 
-A shard is a fixed list of jobs and is written once; a run that was killed goes on with the first missing shard.
+A shard is a fixed list of jobs and is written once; a run that was killed goes on with the first missing shard. Adaptive
+sampling works in rounds: the jobs of one follow from the attempts of those before, so a resumed run plans the same.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from itertools import count
 from pathlib import Path
 
 from data_contracts.attempts import Attempt, Outcome, Policy, PolicyKind
@@ -16,11 +20,12 @@ from data_contracts.tasks import Task
 from rollout.agent import Setting
 from rollout.checkpoint import load_model, read_checkpoint_manifest
 from rollout.engines import Engine
-from rollout.groups import jobs_of, run_attempts
+from rollout.groups import Job, run_attempts
 from rollout.process import finished, input_of, write_result
 from rollout.progress import Progress
-from rollout.recipe import EngineRecipe, OpenAIRecipe, SampleRecipe, ScriptedRecipe, TransformersRecipe
+from rollout.recipe import AttemptsRecipe, EngineRecipe, OpenAIRecipe, SampleRecipe, ScriptedRecipe, TransformersRecipe
 from rollout.rendering import Renderer
+from rollout.rounds import planned
 from rollout.sandbox import Sandbox
 from rollout.tools import build_tools
 from rollout.tools.variants import apply_variant
@@ -52,31 +57,50 @@ def summary(attempts: Sequence[Attempt]) -> dict[str, int]:
     return {"num_attempts": len(attempts)} | {o.value: sum(a.outcome is o for a in attempts) for o in Outcome}
 
 
-def sample_attempts(spec: RunSpec, recipe: SampleRecipe) -> list[Attempt]:
-    """All attempts of a spec: from the shards on disk where they are there, else made now."""
+def sample_attempts(spec: RunSpec, recipe: AttemptsRecipe) -> list[Attempt]:
+    """All attempts of a spec, by task and index: from the shards on disk where they are there, else made now."""
     given = input_of(spec, "tasks")
     tasks = sorted(read_dataset(Path(given.path), Task, given.content_hash), key=lambda t: t.key)
-    size = recipe.tasks_per_shard
-    shards = [tasks[i : i + size] for i in range(0, len(tasks), size)]
-    folder = Path(spec.output) / "shards"
-    paths = [folder / f"{spec.identity[:12]}-{i:05d}.parquet" for i in range(len(shards))]
-    total, done = (
-        len(tasks) * recipe.num_attempts,
-        sum(len(s) for s, p in zip(shards, paths, strict=True) if p.is_file()),
-    )
+    attempts: list[Attempt] = []
     with ExitStack() as stack:
-        progress = stack.enter_context(Progress(spec.kind.value, total, done * recipe.num_attempts, unit="attempts"))
-        missing = [(shard, path) for shard, path in zip(shards, paths, strict=True) if not path.is_file()]
-        if missing:
-            engine, setting = stack.enter_context(opened(spec, recipe, tasks))
-        for shard, path in missing:
-            jobs = jobs_of(shard, recipe.num_attempts, spec.seed)
-            write_rows(path, run_attempts(jobs, engine, setting, progress.update), Attempt)
-    return [attempt for path in paths for attempt in read_rows(path, Attempt)]
+        progress = stack.enter_context(Progress(spec.kind.value, len(tasks) * recipe.num_attempts, unit="attempts"))
+        shards = _Shards(spec, recipe, cache(lambda: stack.enter_context(opened(spec, recipe, tasks))), progress)
+        for number in count():
+            jobs = planned(tasks, attempts, recipe, spec.seed)
+            if not jobs:
+                break
+            attempts += shards.made(number, jobs)
+    return sorted(attempts, key=lambda attempt: (attempt.task_key, attempt.index))
+
+
+@dataclass(frozen=True)
+class _Shards:
+    """The units of work and of resume: fixed lists of jobs, each written once."""
+
+    spec: RunSpec
+    recipe: AttemptsRecipe
+    open: Callable[[], tuple[Engine, Setting]]
+    """Called when the first shard has to be made."""
+    progress: Progress
+
+    def made(self, number: int, jobs: Sequence[Job]) -> list[Attempt]:
+        """The attempts of a round."""
+        size = self.recipe.tasks_per_shard * self.recipe.num_attempts
+        shards = [jobs[i : i + size] for i in range(0, len(jobs), size)]
+        return [attempt for i, shard in enumerate(shards) for attempt in self._shard(f"{number:02d}-{i:05d}", shard)]
+
+    def _shard(self, name: str, jobs: Sequence[Job]) -> list[Attempt]:
+        path = Path(self.spec.output) / "shards" / f"{self.spec.identity[:12]}-{name}.parquet"
+        if path.is_file():
+            self.progress.skip(len(jobs))
+        else:
+            engine, setting = self.open()
+            write_rows(path, run_attempts(jobs, engine, setting, self.progress.update), Attempt)
+        return read_rows(path, Attempt)
 
 
 @contextmanager
-def opened(spec: RunSpec, recipe: SampleRecipe, tasks: Sequence[Task]) -> Iterator[tuple[Engine, Setting]]:
+def opened(spec: RunSpec, recipe: AttemptsRecipe, tasks: Sequence[Task]) -> Iterator[tuple[Engine, Setting]]:
     """Engine, sandbox and tools of a run, closed at the end."""
     with ExitStack() as stack:
         engine, policy, renderer = _engine(spec, recipe, stack)
@@ -85,14 +109,14 @@ def opened(spec: RunSpec, recipe: SampleRecipe, tasks: Sequence[Task]) -> Iterat
         yield engine, Setting(policy, spec_hash(recipe), tools, renderer)
 
 
-def spec_hash(recipe: SampleRecipe) -> str:
+def spec_hash(recipe: AttemptsRecipe) -> str:
     """Hash of what decides an attempt besides its task, policy and seed."""
     return content_hash(
         [SPEC_VERSION, recipe.engine.model_dump(mode="json"), recipe.family.value, recipe.tool_variant.value]
     )
 
 
-def _engine(spec: RunSpec, recipe: SampleRecipe, stack: ExitStack) -> tuple[Engine, Policy, Renderer | None]:
+def _engine(spec: RunSpec, recipe: AttemptsRecipe, stack: ExitStack) -> tuple[Engine, Policy, Renderer | None]:
     engine: EngineRecipe = recipe.engine
     if isinstance(engine, ScriptedRecipe):
         from rollout.engines.scripted import ScriptedEngine
@@ -105,7 +129,7 @@ def _engine(spec: RunSpec, recipe: SampleRecipe, stack: ExitStack) -> tuple[Engi
 
 
 def _checkpoint_engine(
-    spec: RunSpec, recipe: SampleRecipe, engine: TransformersRecipe
+    spec: RunSpec, recipe: AttemptsRecipe, engine: TransformersRecipe
 ) -> tuple[Engine, Policy, Renderer | None]:
     import torch
 

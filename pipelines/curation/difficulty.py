@@ -11,28 +11,32 @@ from rollout.verdicts import LABELLED, call_succeeded
 CREDIBLE = (0.025, 0.975)
 
 
-def measure_difficulty(attempts: Iterable[Attempt]) -> list[Difficulty]:
+def measure_difficulty(attempts: Iterable[Attempt], stopped_early: bool = False) -> list[Difficulty]:
     """One row per task and policy, by key; the order of the attempts does not count.
 
     Void attempts (infrastructure, crashed runs) are none; unlabelled ones say nothing; copies and other dependent
-    repeats are counted apart and stay out of the posterior.
+    repeats are counted apart and stay out of the posterior. `stopped_early`: the attempts come from adaptive sampling.
     """
     groups: defaultdict[tuple[str, str], list[Attempt]] = defaultdict(list)
     for attempt in attempts:
         groups[attempt.task_key, attempt.policy.id].append(attempt)
-    return [_measure(group) for _, group in sorted(groups.items())]
+    return [_measure(group, stopped_early) for _, group in sorted(groups.items())]
 
 
 def _is_void(attempt: Attempt) -> bool:
     return attempt.outcome is Outcome.VOID or attempt.stop is StopReason.ENVIRONMENT_ERROR
 
 
-def _measure(group: Sequence[Attempt]) -> Difficulty:
+def _measure(group: Sequence[Attempt], stopped_early: bool) -> Difficulty:
     valid = [attempt for attempt in group if not _is_void(attempt)]
     labelled = [attempt for attempt in valid if attempt.outcome in LABELLED]
     counted = [attempt for attempt in labelled if attempt.repeat_kind is RepeatKind.INDEPENDENT]
     n, c = len(counted), sum(attempt.outcome is Outcome.CORRECT for attempt in counted)
     posterior = BetaPosterior.from_counts(n, c)
+
+    def pass_at(k: int) -> float | None:
+        return pass_at_k(n, c, k) if n >= k and not stopped_early else None
+
     calls = [call for attempt in counted for call in attempt.calls()]
     return Difficulty(
         task_key=group[0].task_key,
@@ -42,6 +46,7 @@ def _measure(group: Sequence[Attempt]) -> Difficulty:
         num_correct=c,
         num_void=len(group) - len(valid),
         num_dependent=len(labelled) - n,
+        stopped_early=stopped_early,
         pass_rate=c / n if n else None,
         pass_rate_total=n,
         pass_rate_passed=c,
@@ -49,13 +54,9 @@ def _measure(group: Sequence[Attempt]) -> Difficulty:
         posterior_beta=posterior.beta,
         interval_low=posterior.quantile(CREDIBLE[0]),
         interval_high=posterior.quantile(CREDIBLE[1]),
-        pass_at_2=_pass_at(n, c, 2),
-        pass_at_4=_pass_at(n, c, 4),
-        pass_at_8=_pass_at(n, c, 8),
+        pass_at_2=pass_at(2),
+        pass_at_4=pass_at(4),
+        pass_at_8=pass_at(8),
         mean_calls=len(calls) / n if n else None,
         call_success=sum(map(call_succeeded, calls)) / len(calls) if calls else None,
     )
-
-
-def _pass_at(n: int, c: int, k: int) -> float | None:
-    return pass_at_k(n, c, k) if n >= k else None

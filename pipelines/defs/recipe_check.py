@@ -26,7 +26,7 @@ FILLED_IN = {"evaluation": {"label": "", "groups": {}}}
 
 def check_recipe(recipe: Recipe, trainer_python: str) -> None:
     """Raises ValueError with every fault of every table; the trainer's own tables are read by `trainer_python`."""
-    faults = [*faults_here(recipe), *trainer_faults(recipe, trainer_python)]
+    faults = [*faults_here(recipe), *contradictions(recipe), *trainer_faults(recipe, trainer_python)]
     if faults:
         raise ValueError("; ".join(faults))
 
@@ -48,6 +48,17 @@ def _check(recipe: Recipe, stage: str) -> None:
         recipe.parse(stage, OWN[stage])
     elif stage in SAMPLED:
         parse_table(stage, _process_table(recipe, stage), SAMPLED[stage])
+
+
+def contradictions(recipe: Recipe) -> Iterator[str]:
+    """What is wrong between tables."""
+    adaptive = recipe.tables.get("difficulty", {}).get("adaptive", {})
+    first, fewest = adaptive.get("first"), recipe.tables.get("rl_data", {}).get("min_attempts")
+    if first is not None and fewest is not None and fewest > first:
+        yield (
+            f"recipe [rl_data] min_attempts {fewest} exceeds [difficulty.adaptive] first {first}: tasks whose verdict is clear "
+            f"after {first} attempts would be dropped; lower min_attempts to {first}"
+        )
 
 
 def _process_table(recipe: Recipe, stage: str) -> dict[str, object]:

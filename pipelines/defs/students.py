@@ -40,7 +40,7 @@ def student_attempts(
     wanted = {task.key for task in data.read(chosen, Task)}
     checks = [
         contract_check(data, [(attempts, Attempt)]),
-        complete_check(rows, wanted, plan.table("difficulty")["num_attempts"]),
+        complete_check(rows, wanted, plan.table("difficulty")),
     ]
     return released(
         data, {"student_attempts": attempts}, checks, attempt_metadata(rows, f"Attempts of {revision}"), revision
@@ -52,12 +52,12 @@ def student_attempts(
     partitions_def=students,
     check_specs=check_specs("task_difficulty", "contract", "accounted"),
 )
-def task_difficulty(context: dg.AssetExecutionContext, store: DatasetStore) -> Result:
+def task_difficulty(context: dg.AssetExecutionContext, store: DatasetStore, recipe: RecipeResource) -> Result:
     """How hard each task is for one student: pass rate with its posterior. A table of its own; tasks stay as they are."""
     data, revision = store.open(), context.partition_key
     attempts = data.latest("student_attempts", revision)
     source = data.read(attempts, Attempt)
-    rows = measure_difficulty(source)
+    rows = measure_difficulty(source, stopped_early="adaptive" in recipe.load().table("difficulty"))
     entry = data.write("task_difficulty", rows, Difficulty, [attempts])
     checks = [contract_check(data, [(entry, Difficulty)]), attempts_accounted(source, rows)]
     return released(data, {"task_difficulty": entry}, checks, difficulty_metadata(rows, revision), revision)

@@ -1,7 +1,8 @@
 """The teacher's attempts: real tools, token by token where the engine gives tokens."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -12,8 +13,10 @@ from pipelines.defs.outcome import Check, Result, check_specs, contract_check, o
 from pipelines.defs.task_sets import teacher_tasks
 from pipelines.defs.tasks import tasks
 from pipelines.launchers.local import LocalLauncher
+from pipelines.recipe import parse_table
 from pipelines.resources import DatasetStore, RecipeResource
 from pipelines.viewer.plots import counts
+from rollout.recipe import AdaptiveRecipe
 
 
 @dg.asset(
@@ -34,17 +37,20 @@ def teacher_attempts(
     wanted = {task.key for task in data.read(chosen, Task)}
     checks = [
         contract_check(data, [(attempts, Attempt)]),
-        complete_check(rows, wanted, plan.table("teacher")["num_attempts"]),
+        complete_check(rows, wanted, plan.table("teacher")),
     ]
     return released(data, {"teacher_attempts": attempts}, checks, attempt_metadata(rows, "Teacher attempts"))
 
 
-def complete_check(attempts: Sequence[Attempt], task_keys: set[str], num_attempts: int) -> Check:
-    """Exactly `num_attempts` attempts per task."""
+def complete_check(attempts: Sequence[Attempt], task_keys: set[str], table: Mapping[str, Any]) -> Check:
+    """As many attempts per task as the recipe's table asks for: num_attempts, or with [adaptive] from `first` up to that."""
+    most = table["num_attempts"]
+    fewest = parse_table("adaptive", table["adaptive"], AdaptiveRecipe).first if "adaptive" in table else most
     found = Counter(attempt.task_key for attempt in attempts)
-    odd = sorted(key for key in task_keys | set(found) if found[key] != (num_attempts if key in task_keys else 0))
+    odd = sorted(key for key in task_keys if not fewest <= found[key] <= most) + sorted(found.keys() - task_keys)
     example = f", e.g. {odd[0]} with {found[odd[0]]}" if odd else ""
-    says = f"{len(task_keys):,} tasks x {num_attempts} attempts; {len(odd)} tasks have another number{example}"
+    asked = str(most) if fewest == most else f"{fewest} to {most}"
+    says = f"{len(task_keys):,} tasks x {asked} attempts; {len(odd)} tasks have another number{example}"
     return Check("complete", not odd, says)
 
 

@@ -15,7 +15,11 @@ from data_contracts.ids import canonical_json
 from data_contracts.manifests import CheckpointManifest, EvaluationRow, RunInput, RunKind, RunResult, RunSpec
 from data_contracts.storage import MANIFEST, file_entry, read_dataset, write_bytes, write_dataset
 from data_contracts.tasks import Task
+from rollout.adaptive import Verdict, verdict
+from rollout.evaluation import evaluate
 from rollout.rendering import tokenizer_id
+from rollout.rounds import outcome_counts
+from rollout.sampling import sample
 from tests.tiny import make_task, qwen_model, qwen_tokenizer
 
 ENGINE = {
@@ -89,6 +93,74 @@ def test_killed_and_run_again_it_ends_as_if_nothing_had_happened(tmp_path) -> No
     before = os.stat(tmp_path / "b" / "out" / "result.json").st_mtime_ns
     assert run(broken, tmp_path / "b").returncode == 0
     assert os.stat(tmp_path / "b" / "out" / "result.json").st_mtime_ns == before
+
+
+SCRIPTED = {"kind": "scripted", "error_rate": 1.0, "oversight_rate": 1.0}
+"""Errs in every first call and overlooks every bad plan: right about three times in four."""
+TEACHER = {"engine": SCRIPTED, "family": "qwen3_instruct", "tasks_per_shard": 2, "num_attempts": 6}
+
+
+def teacher_spec(folder: Path, recipe: dict[str, object]) -> RunSpec:
+    return RunSpec(
+        kind=RunKind.SAMPLE, recipe=canonical_json(recipe), inputs=(sums_in(folder),), output=str(folder / "o"), seed=3
+    )
+
+
+def sums_in(folder: Path) -> RunInput:
+    tasks = [make_task(f"Ann has {i + 11} pens and finds {i + 12} more. How many?", str(2 * i + 23)) for i in range(12)]
+    path, manifest = write_dataset(folder, "tasks", tasks, Task)
+    return RunInput(name="tasks", path=str(path), content_hash=manifest.content_hash)
+
+
+def test_adaptive_sampling_makes_part_of_the_same_attempts_and_no_other_verdict(tmp_path) -> None:
+    """At error 0: each task's attempts are the first of those that it would have had, up to the one that decides."""
+    adaptive = TEACHER | {"adaptive": {"first": 1, "step": 1, "error": 0.0}}
+    runs = {name: teacher_spec(tmp_path / name, recipe) for name, recipe in (("all", TEACHER), ("few", adaptive))}
+    for spec in runs.values():
+        sample(spec)
+    everything, few = (attempts_of(spec) for spec in runs.values())
+    assert len(everything) == 72
+    assert len(few) < 60
+    by_key = {attempt.key: attempt for attempt in everything}
+    assert all(by_key[attempt.key] == attempt for attempt in few)
+    expected, found = outcome_counts(everything), outcome_counts(few)
+    assert {verdict(*counts) for counts in expected.values()} == {Verdict.SOMETIMES, Verdict.ALWAYS}
+    for key, (n, c) in found.items():
+        assert verdict(n, c) is verdict(*expected[key])
+        indices = sorted(attempt.index for attempt in few if attempt.task_key == key)
+        assert indices == list(range(n))
+        last = next(attempt for attempt in few if attempt.task_key == key and attempt.index == n - 1)
+        before = (n - 1, c - (last.outcome is Outcome.CORRECT))
+        assert n == 6 or verdict(*before) is not Verdict.SOMETIMES
+
+
+def test_an_interrupted_adaptive_run_plans_and_ends_as_if_nothing_had_happened(tmp_path) -> None:
+    recipe = TEACHER | {"adaptive": {"first": 2, "step": 2, "error": 0.05}}
+    whole, broken = (teacher_spec(tmp_path / name, recipe) for name in ("whole", "broken"))
+    sample(whole)
+    sample(broken)
+    (Path(broken.output) / "result.json").unlink()
+    late = sorted((Path(broken.output) / "shards").glob("*-01-*.parquet"))
+    assert late
+    late[-1].unlink()
+    kept = {path: path.stat().st_mtime_ns for path in (Path(broken.output) / "shards").iterdir()}
+    sample(broken)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert result_of(broken) == result_of(whole)
+
+
+@pytest.mark.parametrize(
+    ("adaptive", "words"), [({"first": 6}, "leaves nothing to save"), ({"error": 1.0}, "less than 1"), ({"k": 1}, "k")]
+)
+def test_an_adaptive_table_that_saves_nothing_or_lies_is_refused(tmp_path, adaptive, words) -> None:
+    with pytest.raises(ValueError, match=words):
+        sample(teacher_spec(tmp_path, TEACHER | {"adaptive": adaptive}))
+
+
+def test_evaluation_is_never_adaptive(tmp_path) -> None:
+    recipe = TEACHER | {"label": "x", "suite": "y", "adaptive": {}}
+    with pytest.raises(ValueError, match="adaptive"):
+        evaluate(teacher_spec(tmp_path, recipe).model_copy(update={"kind": RunKind.EVALUATE}))
 
 
 def test_evaluation_reports_all_groups_and_domains(tmp_path) -> None:
