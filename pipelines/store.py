@@ -79,8 +79,13 @@ class Store:
 
     def newest(self, asset: str) -> RunInput:
         """The released version of an asset; of a partitioned one, that of the partition released last."""
-        pointers = sorted((self.root / "latest" / asset).glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-        return self.latest(asset, pointers[-1].stem if pointers else None)
+        partitions = self.partitions(asset)
+        return self.latest(asset, partitions[-1] if partitions else None)
+
+    def partitions(self, asset: str) -> list[str]:
+        """The partitions of an asset that have a released version, the last one released at the end."""
+        pointers = (self.root / "latest" / asset).glob("*.json")
+        return [path.stem for path in sorted(pointers, key=lambda path: path.stat().st_mtime_ns)]
 
     def _pointer(self, asset: str, partition: str | None) -> Path:
         return self.root / "latest" / (f"{asset}.json" if partition is None else f"{asset}/{partition}.json")

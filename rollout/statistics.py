@@ -149,6 +149,24 @@ class BetaPosterior:
 
 
 @lru_cache(maxsize=4096)
+def probability_greater(first: BetaPosterior, second: BetaPosterior) -> float:
+    """P(p1 > p2) for independent p1, p2 with these posteriors: the sum over j < alpha1 of
+    B(alpha2 + j, beta1 + beta2) / ((beta1 + j) B(1 + j, beta1) B(alpha2, beta2)) (Miller 2014, evanmiller.org, eq. 6)."""
+
+    def log_beta(a: int, b: int) -> float:
+        return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+    both, fixed = first.beta + second.beta, log_beta(second.alpha, second.beta)
+    return min(
+        1.0,
+        math.fsum(
+            math.exp(log_beta(second.alpha + j, both) - log_beta(1 + j, first.beta) - fixed) / (first.beta + j)
+            for j in range(first.alpha)
+        ),
+    )
+
+
+@lru_cache(maxsize=4096)
 def _beta_cdf(alpha: int, beta: int, x: float) -> float:
     """I_x(alpha, beta) for whole parameters: P(Binomial(alpha + beta - 1, x) >= alpha) (DLMF 8.17.5)."""
     if x <= 0.0 or x >= 1.0:

@@ -7,8 +7,11 @@ import dagster as dg
 
 from data_contracts.attempts import Attempt, Outcome
 from data_contracts.difficulty import Difficulty
+from pipelines.curation.drift import drift, transition_table
 from pipelines.defs.outcome import Check, Metadata
 from pipelines.viewer.plots import histogram
+from pipelines.viewer.tables import markdown
+from rollout.adaptive import Verdict
 
 NUM_BINS = 8
 
@@ -19,6 +22,25 @@ def attempts_accounted(attempts: Sequence[Attempt], rows: Sequence[Difficulty]) 
     unlabelled = sum(attempt.outcome is Outcome.UNLABELLED for attempt in attempts)
     says = f"{len(attempts):,} attempts = {counted:,} counted, void or dependent + {unlabelled:,} unlabelled"
     return Check("accounted", counted + unlabelled == len(attempts), says)
+
+
+def drift_metadata(before: Sequence[Difficulty], after: Sequence[Difficulty]) -> Metadata:
+    """What has become of another student's verdicts on the same tasks; nothing where there are none."""
+    found = drift(before, after)
+    if found is None:
+        return {}
+    table = markdown(("before", *(v.value for v in Verdict)), transition_table(found))
+    return {
+        "drift_from": before[0].policy.id,
+        "drift_tasks": found.num_tasks,
+        "drift_of_pass_rate": found.change.mean,
+        "drift_low": found.change.low,
+        "drift_high": found.change.high,
+        "drift_easier": found.easier,
+        "drift_harder": found.harder,
+        "drift_still_mixed": found.still_mixed,
+        "drift": dg.MetadataValue.md(table),
+    }
 
 
 def difficulty_metadata(rows: Sequence[Difficulty], student: str) -> Metadata:

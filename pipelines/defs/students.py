@@ -9,7 +9,7 @@ from data_contracts.tasks import Task
 from pipelines.curation.difficulty import measure_difficulty
 from pipelines.defs.base import base_checkpoint
 from pipelines.defs.checkpoints import students
-from pipelines.defs.difficulty import attempts_accounted, difficulty_metadata
+from pipelines.defs.difficulty import attempts_accounted, difficulty_metadata, drift_metadata
 from pipelines.defs.outcome import Result, check_specs, contract_check, outputs_of, released
 from pipelines.defs.sft import sft_checkpoint
 from pipelines.defs.task_sets import student_tasks
@@ -17,6 +17,7 @@ from pipelines.defs.tasks import tasks
 from pipelines.defs.teacher import attempt_metadata, complete_check
 from pipelines.launchers.local import LocalLauncher
 from pipelines.resources import DatasetStore, RecipeResource
+from pipelines.store import Store
 
 
 @dg.asset(
@@ -60,4 +61,11 @@ def task_difficulty(context: dg.AssetExecutionContext, store: DatasetStore, reci
     rows = measure_difficulty(source, stopped_early="adaptive" in recipe.load().table("difficulty"))
     entry = data.write("task_difficulty", rows, Difficulty, [attempts])
     checks = [contract_check(data, [(entry, Difficulty)]), attempts_accounted(source, rows)]
-    return released(data, {"task_difficulty": entry}, checks, difficulty_metadata(rows, revision), revision)
+    metadata = {**difficulty_metadata(rows, revision), **drift_metadata(_measured_before(data, revision), rows)}
+    return released(data, {"task_difficulty": entry}, checks, metadata, revision)
+
+
+def _measured_before(store: Store, revision: str) -> list[Difficulty]:
+    """The difficulties of the student that was measured last before this one; none where it is the first."""
+    others = [student for student in store.partitions("task_difficulty") if student != revision]
+    return store.read(store.latest("task_difficulty", others[-1]), Difficulty) if others else []

@@ -6,6 +6,7 @@ from statistics import fmean
 
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from rollout.statistics import (
     paired_t_interval,
     pass_at_k,
     pass_hat_k,
+    probability_greater,
     t_interval,
     t_quantile,
 )
@@ -159,3 +161,14 @@ def test_bootstrap_depends_on_its_seed_only():
     values = np.random.default_rng(1).normal(size=50).tolist()
     assert bootstrap_interval(values, seed=4) == bootstrap_interval(values, seed=4)
     assert bootstrap_interval(values, seed=4) != bootstrap_interval(values, seed=5)
+
+
+@pytest.mark.parametrize(
+    "counts", [((8, 0), (8, 8)), ((8, 3), (8, 5)), ((0, 0), (3, 1)), ((40, 20), (8, 4)), ((8, 2), (8, 2))]
+)
+def test_the_probability_of_a_larger_rate_equals_the_integral(counts):
+    first, second = (BetaPosterior.from_counts(n, c) for n, c in counts)
+    density, below = (scipy.stats.beta(one.alpha, one.beta) for one in (first, second))
+    integral, _ = scipy.integrate.quad(lambda p: density.pdf(p) * below.cdf(p), 0, 1, epsabs=1e-12)
+    assert probability_greater(first, second) == pytest.approx(integral, abs=1e-9)
+    assert probability_greater(first, second) + probability_greater(second, first) == pytest.approx(1, abs=1e-9)

@@ -1,12 +1,16 @@
-"""What the pipeline makes of adaptively sampled attempts."""
+"""What the pipeline makes of a student's attempts: adaptively sampled ones, and those of a second student."""
 
+import dagster as dg
 import pytest
 
-from data_contracts.attempts import Outcome
+from data_contracts.attempts import Attempt, Outcome
 from pipelines.curation.difficulty import measure_difficulty
 from pipelines.defs.recipe_check import contradictions
+from pipelines.defs.students import task_difficulty
 from pipelines.defs.teacher import complete_check
 from pipelines.recipe import load_recipe
+from pipelines.resources import DatasetStore, RecipeResource
+from pipelines.store import Store
 from tests.pipelines.curation.made import attempt
 
 ADAPTIVE = {"num_attempts": 8, "adaptive": {"first": 2}}
@@ -41,3 +45,27 @@ def test_a_filter_that_would_drop_early_verdicts_is_a_contradiction():
     assert "lower min_attempts to 2" in next(contradictions(slip))
     mended = load_recipe("embedded", ["difficulty.adaptive.first=2", "rl_data.min_attempts=2"])
     assert list(contradictions(mended)) == []
+
+
+def measure(folder, instance: dg.DagsterInstance, student: str, wrong: int):
+    """The metadata of a student's difficulty: 8 attempts at one task, the first `wrong` of them wrong."""
+    outcomes = [Outcome.WRONG] * wrong + [Outcome.CORRECT] * (8 - wrong)
+    rows = [attempt(f"{student}{i}", "t", outcome=one) for i, one in enumerate(outcomes)]
+    store = Store(folder)
+    store.release("student_attempts", store.write("student_attempts", rows, Attempt), student)
+    instance.add_dynamic_partitions("students", [student])
+    resources = {"store": DatasetStore(root=str(folder)), "recipe": RecipeResource(name="embedded")}
+    result = dg.materialize([task_difficulty], instance=instance, resources=resources, partition_key=student)
+    return result.asset_materializations_for_node("task_difficulty")[0].metadata
+
+
+def test_a_second_student_is_compared_with_the_one_measured_before(tmp_path):
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+        first = measure(tmp_path / "data", instance, "sft-1", wrong=8)
+        second = measure(tmp_path / "data", instance, "rl-2", wrong=0)
+        again = measure(tmp_path / "data", instance, "sft-1", wrong=8)
+    assert "drift" not in first
+    assert second["drift_of_pass_rate"].value == pytest.approx(0.8, abs=1e-4)
+    assert (second["drift_easier"].value, second["drift_tasks"].value) == (1, 1)
+    assert "| never | 0 | 0 | 1 |" in second["drift"].value
+    assert again["drift_of_pass_rate"].value == pytest.approx(-0.8, abs=1e-4)
