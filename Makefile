@@ -4,6 +4,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 PYTHON_FOR_VENV ?= python3.11
 PORT ?= 3000
+WORKERS ?= 2
 RECIPE ?= embedded
 export OMP_NUM_THREADS ?= 1
 ifdef PIP_FIND_LINKS
@@ -37,4 +38,4 @@ test: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadgroup

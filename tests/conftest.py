@@ -1,4 +1,4 @@
-"""What holds for all tests: one thread for torch, no network for hubs, and a file that names what was not run."""
+"""What holds for all tests: one thread for torch, no network for hubs, what shares a worker, and what was not run."""
 
 import os
 from collections import Counter
@@ -12,8 +12,19 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 NOT_RUN = Path(__file__).parents[1] / "build" / "not-run.txt"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a file share a worker, and so their fixtures; those that look at the walk share it, and come first, since
+    the walk takes longest."""
+    for item in items:
+        walks = "walked" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("walk" if walks else item.location[0]))
+    items.sort(key=lambda item: "walked" not in getattr(item, "fixturenames", ()))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Write how many tests were skipped, by reason, to build/not-run.txt: nothing is skipped in silence."""
+    if hasattr(terminalreporter.config, "workerinput"):
+        return  # a worker: the main process counts for all
     skipped = terminalreporter.stats.get("skipped", [])
     reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
     text = "; ".join(f"{count} tests ({reason})" for reason, count in sorted(reasons.items())) or "nothing was skipped"
