@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
-from rollout.adaptive import Verdict, open_tasks, verdict
+from rollout.adaptive import Solved, open_tasks, verdict
 from rollout.statistics import t_interval
 
 K = 8
-SHARES = {Verdict.NEVER: 0.30, Verdict.ALWAYS: 0.17, Verdict.SOMETIMES: 0.53}
+SHARES = {Solved.NEVER: 0.30, Solved.ALWAYS: 0.17, Solved.SOMETIMES: 0.53}
 NUM_TASKS = 2000
 ERRORS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
 NUM_SEEDS = 5
@@ -33,7 +33,7 @@ Figures = tuple[float, float, float]
 """Share of the attempts made, share of the verdicts that are right, share of the SOMETIMES that are found."""
 
 
-def of_all(task: Task) -> Verdict:
+def of_all(task: Task) -> Solved:
     """The verdict of all K attempts."""
     return verdict(K, sum(task))
 
@@ -97,7 +97,7 @@ def fixed(tasks: Sequence[Task], k: int) -> Figures:
 def figures(tasks: Sequence[Task], counts: Sequence[tuple[int, int]]) -> Figures:
     """What the counts cost and say."""
     right = [verdict(*pair) is of_all(task) for pair, task in zip(counts, tasks, strict=True)]
-    between = [ok for ok, task in zip(right, tasks, strict=True) if of_all(task) is Verdict.SOMETIMES]
+    between = [ok for ok, task in zip(right, tasks, strict=True) if of_all(task) is Solved.SOMETIMES]
     return sum(n for n, _ in counts) / (K * len(tasks)), sum(right) / len(right), sum(between) / max(len(between), 1)
 
 

@@ -17,22 +17,22 @@ from enum import StrEnum
 _EM_STEPS = 1000
 
 
-class Verdict(StrEnum):
-    """What a student does with a task."""
+class Solved(StrEnum):
+    """How often a student solves a task: the verdict on its attempts."""
 
     NEVER = "never"
     SOMETIMES = "sometimes"
     ALWAYS = "always"
 
 
-def verdict(n: int, c: int) -> Verdict:
+def verdict(n: int, c: int) -> Solved:
     """The verdict of n attempts, c of them right. Raises ValueError unless 0 <= c <= n and n >= 1."""
     _check(n, c)
     if n == 0:
         raise ValueError("no attempts: a verdict needs at least one")
     if c == n:
-        return Verdict.ALWAYS
-    return Verdict.SOMETIMES if c else Verdict.NEVER
+        return Solved.ALWAYS
+    return Solved.SOMETIMES if c else Solved.NEVER
 
 
 @dataclass(frozen=True)

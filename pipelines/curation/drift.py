@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from data_contracts.difficulty import Difficulty
-from rollout.adaptive import Verdict, verdict
+from rollout.adaptive import Solved, verdict
 from rollout.statistics import BetaPosterior, Interval, bootstrap_interval, probability_greater
 
 CLEAR = 0.95
@@ -23,14 +23,14 @@ class Drift:
     easier: int
     """Tasks with P(pass rate rose) >= CLEAR."""
     harder: int
-    transitions: Mapping[tuple[Verdict, Verdict], int]
+    transitions: Mapping[tuple[Solved, Solved], int]
     """Tasks by (verdict before, verdict after); verdicts of more attempts are more often `sometimes`."""
 
     @property
     def still_mixed(self) -> float | None:
         """Of the tasks solved sometimes before, the share that still is; None where there was none."""
-        before = {after: n for (first, after), n in self.transitions.items() if first is Verdict.SOMETIMES}
-        return before.get(Verdict.SOMETIMES, 0) / sum(before.values()) if before else None
+        before = {after: n for (first, after), n in self.transitions.items() if first is Solved.SOMETIMES}
+        return before.get(Solved.SOMETIMES, 0) / sum(before.values()) if before else None
 
 
 def drift(before: Iterable[Difficulty], after: Iterable[Difficulty]) -> Drift | None:
@@ -55,9 +55,7 @@ def drift(before: Iterable[Difficulty], after: Iterable[Difficulty]) -> Drift | 
 
 def transition_table(found: Drift) -> list[tuple[str, ...]]:
     """Rows `before`, never, sometimes, always: numbers of tasks."""
-    return [
-        (before.value, *(str(found.transitions.get((before, after), 0)) for after in Verdict)) for before in Verdict
-    ]
+    return [(before.value, *(str(found.transitions.get((before, after), 0)) for after in Solved)) for before in Solved]
 
 
 def _by_task(rows: Iterable[Difficulty]) -> dict[str, Difficulty]:
@@ -72,5 +70,5 @@ def _posterior(row: Difficulty) -> BetaPosterior:
     return BetaPosterior.from_counts(row.num_attempts, row.num_correct)
 
 
-def _verdict(row: Difficulty) -> Verdict:
+def _verdict(row: Difficulty) -> Solved:
     return verdict(row.num_attempts, row.num_correct)

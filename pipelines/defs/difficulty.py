@@ -11,7 +11,7 @@ from pipelines.curation.drift import drift, transition_table
 from pipelines.defs.outcome import Check, Metadata
 from pipelines.viewer.plots import histogram
 from pipelines.viewer.tables import markdown
-from rollout.adaptive import Verdict
+from rollout.adaptive import Solved
 
 NUM_BINS = 8
 
@@ -29,7 +29,7 @@ def drift_metadata(before: Sequence[Difficulty], after: Sequence[Difficulty]) ->
     found = drift(before, after)
     if found is None:
         return {}
-    table = markdown(("before", *(v.value for v in Verdict)), transition_table(found))
+    table = markdown(("before", *(v.value for v in Solved)), transition_table(found))
     return {
         "drift_from": before[0].policy.id,
         "drift_tasks": found.num_tasks,

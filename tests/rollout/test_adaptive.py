@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from rollout.adaptive import (
     UNIFORM,
     Mixture,
-    Verdict,
+    Solved,
     fit_mixture,
     open_tasks,
     probability_of_change,
@@ -103,9 +103,7 @@ def test_early_verdicts_are_wrong_at_most_as_often_as_stated(error):
     rng = Random(5)
     tasks = [outcomes_of(rng, PUBLISHED) for _ in range(20_000)]
     counts = sampled(tasks, error)
-    early = [
-        i for i in range(len(tasks)) if counts[str(i)][0] < K and verdict(*counts[str(i)]) is not Verdict.SOMETIMES
-    ]
+    early = [i for i in range(len(tasks)) if counts[str(i)][0] < K and verdict(*counts[str(i)]) is not Solved.SOMETIMES]
     wrong = sum(verdict(*counts[str(i)]) is not verdict(K, sum(tasks[i])) for i in early)
     assert len(early) > 1000
     assert wrong / len(early) <= error + 3 * (error / len(early)) ** 0.5

@@ -15,7 +15,7 @@ from data_contracts.ids import canonical_json
 from data_contracts.manifests import CheckpointManifest, EvaluationRow, RunInput, RunKind, RunResult, RunSpec
 from data_contracts.storage import MANIFEST, file_entry, read_dataset, write_bytes, write_dataset
 from data_contracts.tasks import Task
-from rollout.adaptive import Verdict, verdict
+from rollout.adaptive import Solved, verdict
 from rollout.evaluation import evaluate
 from rollout.rendering import tokenizer_id
 from rollout.rounds import outcome_counts
@@ -124,14 +124,14 @@ def test_adaptive_sampling_makes_part_of_the_same_attempts_and_no_other_verdict(
     by_key = {attempt.key: attempt for attempt in everything}
     assert all(by_key[attempt.key] == attempt for attempt in few)
     expected, found = outcome_counts(everything), outcome_counts(few)
-    assert {verdict(*counts) for counts in expected.values()} == {Verdict.SOMETIMES, Verdict.ALWAYS}
+    assert {verdict(*counts) for counts in expected.values()} == {Solved.SOMETIMES, Solved.ALWAYS}
     for key, (n, c) in found.items():
         assert verdict(n, c) is verdict(*expected[key])
         indices = sorted(attempt.index for attempt in few if attempt.task_key == key)
         assert indices == list(range(n))
         last = next(attempt for attempt in few if attempt.task_key == key and attempt.index == n - 1)
         before = (n - 1, c - (last.outcome is Outcome.CORRECT))
-        assert n == 6 or verdict(*before) is not Verdict.SOMETIMES
+        assert n == 6 or verdict(*before) is not Solved.SOMETIMES
 
 
 def test_an_interrupted_adaptive_run_plans_and_ends_as_if_nothing_had_happened(tmp_path) -> None:

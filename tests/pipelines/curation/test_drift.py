@@ -8,7 +8,7 @@ from data_contracts.attempts import Outcome
 from data_contracts.difficulty import Difficulty
 from pipelines.curation.difficulty import measure_difficulty
 from pipelines.curation.drift import drift, transition_table
-from rollout.adaptive import Verdict
+from rollout.adaptive import Solved
 from tests.pipelines.curation.made import attempt
 
 
@@ -24,9 +24,9 @@ def test_by_hand():
     assert (found.num_tasks, found.easier, found.harder) == (3, 1, 1)
     assert found.change.mean == pytest.approx(0.0)
     assert found.transitions == {
-        (Verdict.NEVER, Verdict.ALWAYS): 1,
-        (Verdict.SOMETIMES, Verdict.SOMETIMES): 1,
-        (Verdict.ALWAYS, Verdict.NEVER): 1,
+        (Solved.NEVER, Solved.ALWAYS): 1,
+        (Solved.SOMETIMES, Solved.SOMETIMES): 1,
+        (Solved.ALWAYS, Solved.NEVER): 1,
     }
     assert found.still_mixed == 1.0
     assert transition_table(found) == [
