@@ -53,14 +53,14 @@ def found(rows, recipe=RECIPE, quality=None):
     return find_near_duplicates(keys, texts, recipe, best)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(small_texts)
 def test_clusters_are_those_of_all_pairs(texts):
     rows = keyed(texts)
     assert found_clusters(found(rows)) == plain_clusters(rows, RECIPE)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(small_texts, st.randoms(), st.lists(st.integers(0, 2) | st.none(), min_size=8, max_size=8))
 def test_the_order_of_rows_does_not_count_and_the_best_represents(texts, random, qualities):
     rows = keyed(texts)
@@ -191,6 +191,7 @@ def test_keys_come_once_and_quality_is_a_number():
         find_near_duplicates(pl.Series(["k", "l"]), texts, RECIPE, pl.Series([1.0, float("nan")]))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=30))
 def test_components_are_those_of_a_plain_search(edges):
     labels = components(20)

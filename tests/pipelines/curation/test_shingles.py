@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.curation.shingles import MAX_CHUNKS, batches, characters, ngrams, plain_words, words
@@ -43,6 +43,7 @@ def plain_ngrams(units, n):
     return whole or ([tuple(units)] if units else [])
 
 
+@settings(deadline=None)
 @given(texts_lists)
 def test_words_are_those_of_the_plain_version(texts):
     assert same_partition(pieces(words(pl.Series(texts, dtype=pl.String))), [plain_words(text) for text in texts])
@@ -72,12 +73,14 @@ def test_a_word_has_one_hash_wherever_it_stands():
     assert apart.rows_T.tolist() == [0, 2]
 
 
+@settings(deadline=None)
 @given(texts_lists, st.integers(1, 6))
 def test_ngrams_are_those_of_the_plain_version(texts, n):
     found = ngrams(words(pl.Series(texts, dtype=pl.String)), n)
     assert same_partition(pieces(found), [plain_ngrams(plain_words(text), n) for text in texts])
 
 
+@settings(deadline=None)
 @given(texts_lists, st.integers(1, 6))
 def test_character_ngrams_are_those_of_the_plain_version(texts, n):
     found = ngrams(characters(pl.Series(texts, dtype=pl.String)), n)
@@ -92,6 +95,7 @@ def test_there_are_no_ngrams_of_nothing():
         ngrams(words(pl.Series(["a"])), 0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=9) | st.none(), max_size=12), st.integers(1, 20))
 def test_batches_are_the_texts_in_order_and_within_the_limit(texts, limit):
     parts = [part.to_list() for part in batches(pl.Series(texts, dtype=pl.String), limit)]
