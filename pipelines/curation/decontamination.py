@@ -14,7 +14,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.curation.arrays import Hashes, Mask, Positions
-from pipelines.curation.shingles import Units, batches, extend, mix, plain_words, words
+from pipelines.curation.shingles import Units, batches, extend, plain_words, words
 
 SIEVE_SPARSENESS = 5
 """log2 of the entries, per n-gram, of the table that tells most other n-grams apart from the index in one look."""
@@ -104,14 +104,14 @@ def find_overlaps(index: EvaluationIndex, keys: pl.Series, texts: pl.Series) -> 
     (the share of the row's and of the item's words inside them), `covered_share` (of the row's words, by any item). Rows
     without a line share nothing. Memory grows with the number of hits: hand in a shard at a time, whole rows each.
     """
-    row_names, rows_B = np.unique(keys.to_numpy().astype(object), return_inverse=True)
+    row_names, rows_B = keys.unique().sort(), keys.rank("dense").to_numpy().astype(np.int64) - 1
     found, counts_B, first = [], [], 0
     for part in batches(texts):
         units = words(part)
         counts_B.append(units.lengths_B)
         found.append(_shift(_verified(_candidates(index, units), index, part), first))
         first += len(part)
-    return _shares(index, pl.Series(row_names, dtype=pl.String), rows_B, np.concatenate([*counts_B, []]), _join(found))
+    return _shares(index, row_names, rows_B, np.concatenate([*counts_B, []]), _join(found))
 
 
 def contaminated(overlaps: pl.DataFrame, recipe: DecontaminationRecipe) -> pl.DataFrame:
@@ -130,7 +130,7 @@ def _grams_of(units: Units, grams_I: Positions) -> tuple[Hashes, Positions, Posi
         if size > 1:
             extend(runs, units.hashes_T, size - 1)
         here = np.flatnonzero((grams_I[units.rows_T] == size) & (left_T >= size))
-        parts.append((mix(runs[here]), units.rows_T[here], starts_T[here]))
+        parts.append((runs[here], units.rows_T[here], starts_T[here]))
     hashes, items, starts = zip(*parts, strict=True) if parts else ((), (), ())
     none = np.empty(0, np.int64)
     return (
@@ -156,11 +156,11 @@ def _lookup(index: EvaluationIndex, units: Units, runs_T: Hashes, size: int) -> 
     if size < min(index.recipe.shortest, index.recipe.ngram):
         at = units.offsets_B[:-1][units.lengths_B == size]
     else:
-        at = index.contains(mix(runs_T))
+        at = index.contains(runs_T)
     texts = np.searchsorted(units.offsets_B, at, side="right") - 1
     inside = at + size <= units.offsets_B[texts + 1]
     at, texts = at[inside], texts[inside]
-    low, high = (np.searchsorted(index.hashes_G, mix(runs_T[at]), side=side) for side in ("left", "right"))
+    low, high = (np.searchsorted(index.hashes_G, runs_T[at], side=side) for side in ("left", "right"))
     counts = high - low
     entries = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts - low, counts)
     start = np.repeat(at - units.offsets_B[texts], counts)

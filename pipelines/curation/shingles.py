@@ -96,15 +96,20 @@ def rolling(hashes_T: Hashes, n: int) -> Hashes:
 
 def extend(found_T: Hashes, hashes_T: Hashes, k: int) -> None:
     """Make the hashes of runs of k units those of runs of k + 1, in place, where k units follow."""
-    inside = max(len(hashes_T) - k, 0)
-    found_T[:inside] = found_T[:inside] * np.uint64(_BASE) + hashes_T[k:]
+    inside = found_T[: max(len(hashes_T) - k, 0)]
+    inside *= np.uint64(_BASE)
+    inside += hashes_T[k:]
 
 
 def mix(values: Hashes) -> Hashes:
     """Spread every bit over the whole word (the finaliser of splitmix64, Steele et al. 2014)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    mixed = values >> np.uint64(30)
+    mixed ^= values
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(27)
+    mixed *= np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed
 
 
 def batches(texts: pl.Series, max_bytes: int = BATCH_BYTES) -> Iterator[pl.Series]:
@@ -180,6 +185,9 @@ def _until_separator(chunks_W: Hashes) -> tuple[Hashes, Mask]:
 
     The lowest set bit of (x - 01..01) & ~x & 80..80 marks the first zero byte (Mycroft 1987).
     """
-    zeros = (chunks_W - np.uint64(0x0101010101010101)) & ~chunks_W & np.uint64(0x8080808080808080)
-    lowest = zeros & (~zeros + np.uint64(1))
-    return chunks_W & (lowest - np.uint64(1)), zeros != 0
+    zeros = chunks_W - np.uint64(0x0101010101010101)
+    zeros &= ~chunks_W
+    zeros &= np.uint64(0x8080808080808080)
+    before = zeros - np.uint64(1)
+    before &= ~zeros  # all bits below the lowest set one; all 64 where there is none
+    return chunks_W & before, zeros != 0
