@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from pipelines.curation.arrays import Floats, Mask, Positions, Vectors
+from pipelines.curation.components import order_by_key
 from pipelines.curation.neighbours import BLOCK_ROWS, snap
 
 
@@ -87,7 +88,7 @@ def within_quotas(groups: pl.Series, preferred: Positions, quotas: Mapping[str, 
 def _by_key(keys: pl.Series, vectors_ND: Vectors, budget: int) -> tuple[Positions, Floats]:
     if not 0 <= budget <= len(keys):
         raise ValueError(f"budget={budget}, but there are {len(keys)} rows: take a budget from 0 to that")
-    order = keys.arg_sort().to_numpy().astype(np.int64)
+    order = order_by_key(keys)
     return order, snap(vectors_ND[order])
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 
 from pipelines.curation.arrays import Floats, Positions, Vectors
+from pipelines.curation.components import order_by_key
 from pipelines.curation.embeddings import unit_rows
 from pipelines.curation.neighbours import nearest, snap
 
@@ -18,7 +19,7 @@ def k_means(keys: pl.Series, vectors_ND: Vectors, num_clusters: int, seed: int, 
     """
     if not 1 <= num_clusters <= len(keys):
         raise ValueError(f"{num_clusters} clusters of {len(keys)} rows: take between 1 and the number of rows")
-    order = keys.arg_sort().to_numpy()
+    order = order_by_key(keys)
     rows_ND = vectors_ND[order]
     centres_KD = _seeds(rows_ND, num_clusters, np.random.default_rng(seed))
     labels_N = nearest(rows_ND, centres_KD)[0]

@@ -58,7 +58,7 @@ class HashingVectoriser:
         rows, features, counts = self._counts(texts)
         weights = np.where(features >> np.uint64(63), 1.0, -1.0) * (1 + np.log(counts))
         size = len(texts) * self.num_dimensions
-        sums: Floats = np.bincount(self._cells(rows, features), weights, size)
+        sums: Floats = np.bincount(self._cells(rows, features), weights, size).astype(np.float64)
         sums_ND = sums.reshape(-1, self.num_dimensions)
         return unit_rows(sums_ND * np.array(self.idf_D) if self.idf_D else sums_ND)
 

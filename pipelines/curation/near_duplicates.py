@@ -12,7 +12,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.curation.arrays import Floats, Hashes, Mask, Positions
-from pipelines.curation.components import components, connect
+from pipelines.curation.components import components, connect, order_by_key, ranks_of, representatives
 from pipelines.curation.minhash import (
     Bands,
     Signatures,
@@ -94,10 +94,10 @@ def cluster_near_duplicates(
     Returns key, representative, estimate (of the similarity of the two; null for a representative), by key: the same for
     any order of rows. Raises ValueError for keys that come twice and for a quality that is not a number.
     """
-    order = _order_of(keys)
+    order = order_by_key(keys)
     sorted_BK = signatures_BK[order]
     labels_B = _cluster(sorted_BK, recipe, lambda rows: texts_of(order[rows]))
-    best_B = _representatives(labels_B, _numbers(quality, len(keys))[order])
+    best_B = representatives(labels_B, ranks_of(quality, len(keys))[order])
     alike_B = estimate(sorted_BK, sorted_BK[best_B])
     sorted_keys = keys.gather(order).alias("key")
     found = pl.DataFrame(
@@ -110,22 +110,6 @@ def cluster_near_duplicates(
 def _shingles(texts: pl.Series, recipe: NearDuplicateRecipe) -> Units:
     cut = words if recipe.unit is ShingleUnit.WORDS else characters
     return ngrams(cut(texts), recipe.shingle_size)
-
-
-def _order_of(keys: pl.Series) -> Positions:
-    if keys.n_unique() != len(keys):
-        twice = keys.filter(keys.is_duplicated()).sort()
-        raise ValueError(f"{twice[0]} comes more than once: hand in every row once")
-    return keys.arg_sort().to_numpy().astype(np.int64)
-
-
-def _numbers(quality: pl.Series | None, num_rows: int) -> Floats:
-    if quality is None:
-        return np.zeros(num_rows)
-    numbers = quality.cast(pl.Float64).fill_null(-np.inf)
-    if numbers.is_nan().any():
-        raise ValueError("quality holds NaN, which is neither better nor worse: give null where it was not measured")
-    return numbers.to_numpy()
 
 
 def _cluster(
@@ -197,12 +181,3 @@ def _jaccard(
 def _overlap(left: Hashes, right: Hashes) -> float:
     shared = len(np.intersect1d(left, right, assume_unique=True))
     return shared / (len(left) + len(right) - shared)
-
-
-def _representatives(labels_B: Positions, quality_B: Floats) -> Positions:
-    """For each row the best of its component; rows are in the order of their keys."""
-    by_label = np.lexsort((np.arange(len(labels_B)), -quality_B, labels_B))
-    first = np.unique(labels_B[by_label], return_index=True)[1]
-    best_B = np.empty_like(labels_B)
-    best_B[labels_B[by_label[first]]] = by_label[first]
-    return best_B[labels_B]
