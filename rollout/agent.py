@@ -15,13 +15,14 @@ from data_contracts.ids import content_hash
 from data_contracts.messages import Message, Role, ToolCall
 from data_contracts.tasks import Task
 from data_contracts.tools import ToolSpec
+from rollout.arguments import check_arguments
 from rollout.engines import Completion, Finish, Request
 from rollout.errors import InfrastructureError
 from rollout.rendering import Rendered, Renderer
 from rollout.rendering.family import CALL_END, IM_END
 from rollout.rendering.parsing import Written, WrittenCall, kinds_of_sampled, parse, spans_of_text
 from rollout.rewards import judge
-from rollout.tools import Tool, ToolResult, check_arguments
+from rollout.tools import Tool, ToolResult
 
 CHARS_PER_TOKEN = 4
 """For cutting results where no tokenizer is known (text engines)."""

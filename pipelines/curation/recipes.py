@@ -1,25 +1,56 @@
 """The recipe tables `[sft_data]` and `[rl_data]`."""
 
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data_contracts.ids import content_hash
 
+NO_VERSIONS: Mapping[str, int] = MappingProxyType({})
+
+
+class C2(StrEnum):
+    """Whether tasks go that a policy always or never solves (arXiv 2606.03762), and over which attempts that is told."""
+
+    OFF = "off"
+    BEFORE_C1 = "before_c1"
+    """Over all labelled attempts, as the paper writes it."""
+    AFTER_C1 = "after_c1"
+    """Over those that C1 keeps: a task may become all-correct by it."""
+
+
+class Narration(StrEnum):
+    """How a call can stand in the text without being made."""
+
+    MARKUP = "markup"
+    """Between the markers of a call, or as ReAct's `Action:` and `Action Input:`."""
+    JSON = "json"
+    """As an object with a tool's name and its arguments."""
+    CODE = "code"
+    """As a block of code, or a declared tool's name with an opening bracket."""
+    WORDS = "words"
+    """As an announcement: "let me run the query"."""
+
 
 class _FilterRecipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def version(self, rules: str) -> str:
-        """`rules` and the hash of these options, e.g. `sft-1+3f2a91c0`: what a decision was made by."""
-        return f"{rules}+{content_hash(self.model_dump(mode='json'))[:8]}"
+    def version(self, rules: str, versions: Mapping[str, int] = NO_VERSIONS) -> str:
+        """`rules`, and the hash of these options and of each rule's version, e.g. `sft-2+3f2a91c0`: what a decision was
+        made by."""
+        return f"{rules}+{content_hash([self.model_dump(mode='json'), dict(versions)])[:8]}"
 
 
 class SftDataRecipe(_FilterRecipe):
     """Which attempts become SFT rows. Void attempts never do.
 
+    On by default is what makes a row wrong to learn from; off is what is a matter of taste or of the tools at hand.
+
     Example:
-        SftDataRecipe(needs_tool_call=False, max_per_task=4)
+        SftDataRecipe(needs_tool_call=False, max_per_task=4, max_error_ratio=0.5)
     """
 
     verified: bool = True
@@ -30,11 +61,43 @@ class SftDataRecipe(_FilterRecipe):
     """C1 spares wrong attempts that never called (TAO-RL's literal rule does not)."""
     success_needs_output: bool = False
     """C1 counts a call as successful only if it printed something."""
+    c2: C2 = C2.OFF
+    """Drop the attempts at tasks that their policy always or never solves; taste: SFT also learns from easy tasks."""
+    c2_min_attempts: int = Field(default=2, ge=2)
+    """C2: fewer labelled independent attempts at a task decide nothing, and go too (TAO-RL: 4)."""
     drop_void_turns: bool = True
     drop_truncated: bool = True
     drop_duplicates: bool = True
     needs_tool_call: bool = True
     """Keep attempts that called a tool only."""
+    drop_flags: tuple[str, ...] = ()
+    """Importers' flags of attempts to drop, e.g. `oracle_hint`."""
+    keep_recovered: bool = True
+    """A call that was refused or failed counts as no undeclared, invalid or truncated one where a later call succeeded.
+    With `train_failed_turns = false` its turn is context only."""
+    drop_unpaired_calls: bool = True
+    open_last_call: bool = True
+    """Calls of the last message need no result: some tools end the run, and some tasks are judged by the call itself."""
+    drop_undeclared_tools: bool = True
+    drop_invalid_arguments: bool = True
+    drop_truncated_calls: bool = True
+    narrations: tuple[Narration, ...] = (Narration.MARKUP, Narration.JSON)
+    """How a call that was never made may be told from its text; (): not looked for."""
+    drop_invented_observations: bool = True
+    max_trimmed_tokens: int | None = Field(default=None, ge=0)
+    """Drop where more was cut after a turn's call; None: what was cut is no fault of the row."""
+    max_error_ratio: float | None = Field(default=None, ge=0, le=1)
+    """Drop where a larger share of the calls failed; None: any share."""
+    drop_unrecovered_errors: bool = False
+    """Drop where the last call failed."""
+    max_repeats: int | None = Field(default=None, ge=0)
+    """Drop where one call came more often again, with the same result; None: any number."""
+    max_no_op_calls: int | None = Field(default=None, ge=0)
+    """Drop where more calls could tell nothing; None: any number."""
+    needs_grounded_answer: bool = False
+    """Drop where nothing in the answer comes from a tool."""
+    drop_secrets: bool = True
+    drop_machine_paths: bool = False
     max_per_task: int | None = Field(default=None, ge=1)
     """At most so many attempts per task, the first by key; None: all."""
 

@@ -1,44 +1,81 @@
 """Which attempts go to SFT and which tasks to RL: every row comes out as one decision, whatever the order of rows."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
-from data_contracts.attempts import Attempt, Outcome, StopReason
+from data_contracts.attempts import Attempt, Outcome
 from data_contracts.decisions import Decision, Reason, Verdict
 from data_contracts.difficulty import Difficulty
-from data_contracts.ids import canonical_json
 from data_contracts.tasks import Task
-from pipelines.curation.duplicates import find_duplicates
+from pipelines.curation.groups import GROUP_RULES, GroupRule
 from pipelines.curation.recipes import RlDataRecipe, SftDataRecipe
+from pipelines.curation.rules import RULES, Case, Evidence, Finding, all_broken, first_broken
 from rollout.statistics import BetaPosterior
-from rollout.verdicts import all_calls_failed, informative, void_turn
+from rollout.verdicts import informative
 
 SFT_STAGE, RL_STAGE = "sft_dataset", "rl_dataset"
-SFT_RULES, RL_RULES = "sft-1", "rl-1"
-TRUNCATED = frozenset({StopReason.LENGTH, StopReason.MAX_TURNS, StopReason.TOOL_OVERFLOW, StopReason.TOOL_TIMEOUT})
+SFT_RULES, RL_RULES = "sft-2", "rl-1"
+VERSIONS = {rule.name: rule.version for rule in RULES} | {rule.name: rule.version for rule in GROUP_RULES}
+"""All rules, in the order in which they are asked."""
 
 Row = TypeVar("Row")
-Evidence = dict[str, str | int | float | bool | None]
-Finding = tuple[Reason, Evidence]
-"""Why a row goes, and what the rule saw."""
 
 
-def select_sft(attempts: Iterable[Attempt], recipe: SftDataRecipe) -> tuple[list[Attempt], list[Decision]]:
+def select_sft(
+    attempts: Iterable[Attempt], recipe: SftDataRecipe, tasks: Iterable[Task] = ()
+) -> tuple[list[Attempt], list[Decision]]:
     """The attempts to imitate, and a decision for each that came in; both by key.
 
-    Each attempt is asked rule by rule; then duplicates among those that passed, then the quota of a task.
+    Each attempt is asked rule by rule, in the order of `rules.RULES`: the first that it breaks decides. Then come the
+    rules on sets, in the order of `groups.GROUP_RULES`. `tasks` tell which tools were declared; without them the rules
+    on declarations go by the status of the calls alone.
     Raises ValueError for an attempt that comes twice.
     """
-    rows = _unique(attempts, lambda attempt: attempt.key)
-    findings = {key: finding for key, row in rows.items() if (finding := _judge_attempt(row, recipe))}
-    findings |= _duplicates([row for key, row in rows.items() if key not in findings], recipe)
-    findings |= _over_quota([row for key, row in rows.items() if key not in findings], recipe)
-    version = recipe.version(SFT_RULES)
+    rows = cases(attempts, tasks)
+    broken = {key: finding for key, case in rows.items() if (finding := first_broken(case, recipe))}
+    findings = broken | break_group_rules(rows, broken.keys(), recipe)
+    version = recipe.version(SFT_RULES, VERSIONS)
     decisions = [
-        _decision(key, SFT_STAGE, findings.get(key), version, row.source, row.domain) for key, row in rows.items()
+        _decision(key, SFT_STAGE, findings.get(key), version, case.attempt.source, case.attempt.domain)
+        for key, case in rows.items()
     ]
-    return [row for key, row in rows.items() if key not in findings], decisions
+    return [case.attempt for key, case in rows.items() if key not in findings], decisions
+
+
+def broken_rules(
+    attempts: Iterable[Attempt], recipe: SftDataRecipe, tasks: Iterable[Task] = ()
+) -> dict[str, tuple[Finding, ...]]:
+    """All rules on single attempts that each attempt breaks, by its key and in the order of the rules; () where none.
+
+    Raises ValueError for an attempt that comes twice.
+    """
+    return {key: all_broken(case, recipe) for key, case in cases(attempts, tasks).items()}
+
+
+def cases(attempts: Iterable[Attempt], tasks: Iterable[Task]) -> dict[str, Case]:
+    """The attempts with the tools of their tasks, by key and in its order. Raises ValueError for one that comes twice."""
+    tools = {task.key: task.tools for task in tasks}
+    rows = _unique(attempts, lambda attempt: attempt.key)
+    return {key: Case(row, tools.get(row.task_key, ())) for key, row in rows.items()}
+
+
+def break_group_rules(
+    rows: Mapping[str, Case],
+    broken: Iterable[str],
+    recipe: SftDataRecipe,
+    rules: Sequence[GroupRule] = GROUP_RULES,
+) -> dict[str, Finding]:
+    """What the rules on sets find among the rows that are not `broken` (keys); each sees what the one before left."""
+    gone, findings = set(broken), dict[str, Finding]()
+    attempts = [case.attempt for case in rows.values()]
+    for rule in rules:
+        passed = [attempt for attempt in attempts if attempt.key not in gone]
+        found = rule.find(attempts, passed, recipe)
+        findings |= found
+        gone |= found.keys()
+    return findings
 
 
 def select_rl(
@@ -67,48 +104,6 @@ def _unique(rows: Iterable[Row], key_of: Callable[[Row], str]) -> dict[str, Row]
     return {key_of(row): row for row in sorted(listed, key=key_of)}
 
 
-def _judge_attempt(attempt: Attempt, recipe: SftDataRecipe) -> Finding | None:
-    """The first rule that the attempt breaks."""
-    seen: Evidence = {"outcome": attempt.outcome.value, "stop": attempt.stop.value, "calls": len(attempt.calls())}
-    if attempt.outcome is Outcome.VOID or attempt.stop is StopReason.ENVIRONMENT_ERROR:
-        return Reason.VOID, seen
-    if recipe.verified and attempt.outcome is Outcome.UNLABELLED:
-        return Reason.UNLABELLED, seen | {"flags": ",".join(attempt.flags)}
-    if recipe.drop_all_calls_failed and _breaks_c1(attempt, recipe):
-        return Reason.ALL_CALLS_FAILED, seen
-    if recipe.verified and attempt.outcome is not Outcome.CORRECT:
-        return Reason.NOT_VERIFIED, seen
-    if recipe.drop_truncated and attempt.stop in TRUNCATED:
-        return Reason.TRUNCATED, seen
-    if recipe.drop_void_turns and void_turn(attempt):
-        return Reason.VOID_TURN, seen
-    if recipe.needs_tool_call and not attempt.calls():
-        return Reason.NO_TOOL_CALL, seen
-    return None
-
-
-def _breaks_c1(attempt: Attempt, recipe: SftDataRecipe) -> bool:
-    return all_calls_failed(
-        attempt, keep_without_call=recipe.keep_wrong_without_call, needs_output=recipe.success_needs_output
-    )
-
-
-def _duplicates(attempts: Sequence[Attempt], recipe: SftDataRecipe) -> dict[str, Finding]:
-    found = find_duplicates(attempts) if recipe.drop_duplicates else {}
-    return {key: (Reason.DUPLICATE, {"of": representative}) for key, representative in found.items()}
-
-
-def _over_quota(attempts: Sequence[Attempt], recipe: SftDataRecipe) -> dict[str, Finding]:
-    """Attempts beyond the quota of their task; `attempts` come by key."""
-    if recipe.max_per_task is None:
-        return {}
-    by_task: defaultdict[str, list[str]] = defaultdict(list)
-    for attempt in attempts:
-        by_task[attempt.task_key].append(attempt.key)
-    seen: Evidence = {"rule": "max_per_task", "max_per_task": recipe.max_per_task}
-    return {key: (Reason.OVER_QUOTA, seen) for keys in by_task.values() for key in keys[recipe.max_per_task :]}
-
-
 def _of_one_student(difficulty: Iterable[Difficulty]) -> dict[str, Difficulty]:
     measured = _unique(difficulty, lambda row: f"{row.task_key} for {row.policy.id}")
     students = sorted({row.policy.id for row in measured.values()})
@@ -117,16 +112,42 @@ def _of_one_student(difficulty: Iterable[Difficulty]) -> dict[str, Difficulty]:
     return {row.task_key: row for row in measured.values()}
 
 
+@dataclass(frozen=True)
+class NoVerifier(Evidence):
+    """The task has nothing that could judge an answer."""
+
+    verifier: None = None
+
+
+@dataclass(frozen=True)
+class GroupOutcome(Evidence):
+    """How the student's attempts at the task came out."""
+
+    attempts: int
+    correct: int
+    min_attempts: int
+
+
+@dataclass(frozen=True)
+class OutsideWindow(Evidence):
+    """How likely the pass rate is in the recipe's window."""
+
+    attempts: int
+    correct: int
+    probability: float
+    min_probability: float
+
+
 def _judge_task(task: Task, difficulty: Difficulty | None, recipe: RlDataRecipe) -> Finding | None:
     """The first rule that the task breaks."""
     if task.verifier is None:
-        return Reason.UNLABELLED, {"verifier": None}
+        return Finding(Reason.UNLABELLED, NoVerifier())
     n, c = (difficulty.num_attempts, difficulty.num_correct) if difficulty else (0, 0)
-    seen: Evidence = {"attempts": n, "correct": c}
+    seen = GroupOutcome(n, c, recipe.min_attempts)
     if n < recipe.min_attempts:
-        return Reason.GROUP_TOO_SMALL, seen | {"min_attempts": recipe.min_attempts}
+        return Finding(Reason.GROUP_TOO_SMALL, seen)
     if recipe.drop_uniform_groups and not informative([Outcome.CORRECT] * c + [Outcome.WRONG] * (n - c)):
-        return (Reason.GROUP_ALL_CORRECT if c else Reason.GROUP_ALL_WRONG), seen
+        return Finding(Reason.GROUP_ALL_CORRECT if c else Reason.GROUP_ALL_WRONG, seen)
     return _outside_window(n, c, recipe)
 
 
@@ -136,22 +157,19 @@ def _outside_window(n: int, c: int, recipe: RlDataRecipe) -> Finding | None:
     inside = posterior.probability_between(recipe.pass_rate_low, recipe.pass_rate_high)
     if inside >= recipe.min_probability:
         return None
-    seen: Evidence = {"rule": "pass_rate_window", "attempts": n, "correct": c, "probability": inside}
+    seen = OutsideWindow(n, c, inside, recipe.min_probability)
     if posterior.mean >= recipe.pass_rate_high:
-        return Reason.TOO_EASY, seen
-    if posterior.mean <= recipe.pass_rate_low:
-        return Reason.TOO_HARD, seen
-    return Reason.GROUP_TOO_SMALL, seen
+        return Finding(Reason.TOO_EASY, seen)
+    return Finding(Reason.TOO_HARD if posterior.mean <= recipe.pass_rate_low else Reason.GROUP_TOO_SMALL, seen)
 
 
 def _decision(subject: str, stage: str, finding: Finding | None, version: str, source: str, domain: str) -> Decision:
-    reason, evidence = finding or (Reason.PASSED, {})
     return Decision(
         subject=subject,
         stage=stage,
         verdict=Verdict.DROP if finding else Verdict.KEEP,
-        reason=reason,
-        evidence=canonical_json(evidence),
+        reason=finding.reason if finding else Reason.PASSED,
+        evidence=finding.evidence.canonical() if finding else "{}",
         filter_version=version,
         source=source,
         domain=domain,

@@ -57,9 +57,9 @@ def sft_dataset(store: DatasetStore, recipe: RecipeResource) -> Result:
     data, plan = store.open(), recipe.load()
     table = plan.parse("sft_data", SftDataTable)
     sources, base = sft_sources(data, plan), data.latest("base_checkpoint")
-    attempts = data.read(sources[0], Attempt)
-    kept, decisions = select_sft(attempts, table.filters())
-    tools = {task.key: task.tools for task in data.read(sources[1], Task)}
+    attempts, tasks = data.read(sources[0], Attempt), data.read(sources[1], Task)
+    kept, decisions = select_sft(attempts, table.filters(), tasks)
+    tools = {task.key: task.tools for task in tasks}
     renderer = checkpoint_renderer(base, table.family)
     rows, decisions = make_rows(kept, decisions, tools, renderer, table.max_tokens, table.train_failed_turns)
     entry = data.write("sft_dataset", rows, TokenRow, [*sources, base])

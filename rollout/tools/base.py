@@ -1,12 +1,8 @@
 """The protocol of a tool."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Protocol
-
-import jsonschema
 
 from data_contracts.attempts import CallStatus
 from data_contracts.tools import ToolSpec
@@ -38,20 +34,3 @@ class Tool(Protocol):
         Raises rollout.errors.InfrastructureError when the tool's server or sandbox broke.
         """
         ...
-
-
-@lru_cache(maxsize=256)
-def _validator(parameters: str) -> Any:
-    schema = json.loads(parameters)
-    kind = jsonschema.validators.validator_for(schema)
-    kind.check_schema(schema)
-    return kind(schema)
-
-
-def check_arguments(spec: ToolSpec, arguments: Mapping[str, Any]) -> str:
-    """What is wrong with the arguments, in words that let a model repair its call; empty when nothing is."""
-    errors = sorted(_validator(spec.parameters).iter_errors(dict(arguments)), key=lambda e: [str(p) for p in e.path])
-    if not errors:
-        return ""
-    where = "/".join(str(part) for part in errors[0].path)
-    return f"{where}: {errors[0].message}" if where else str(errors[0].message)

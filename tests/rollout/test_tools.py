@@ -4,8 +4,9 @@ import pytest
 
 from data_contracts.attempts import CallStatus
 from data_contracts.tools import ToolSpec
+from rollout.arguments import check_arguments
 from rollout.sandbox import Limits, Sandbox
-from rollout.tools import PythonTool, build_tools, check_arguments
+from rollout.tools import PythonTool, build_tools
 from rollout.tools.variants import ToolVariant, apply_variant
 from tests.tiny import PYTHON, make_task
 
@@ -44,6 +45,19 @@ def test_arguments_are_checked_against_the_schema() -> None:
     assert check_arguments(PYTHON, {"code": "1"}) == ""
     assert check_arguments(PYTHON, {}) == "'code' is a required property"
     assert check_arguments(PYTHON, {"code": ["1"]}) == "code: ['1'] is not of type 'string'"
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        '{"type": "strng"}',
+        '{"properties": {"code": {"$ref": "http://localhost:1/schema.json"}}}',
+        '{"$ref": "#"}',
+    ],
+)
+def test_a_schema_that_cannot_judge_is_named(parameters) -> None:
+    with pytest.raises(ValueError, match="parameters of tool 'odd' are no JSON Schema"):
+        check_arguments(ToolSpec(name="odd", description="", parameters=parameters), {"code": "1"})
 
 
 def test_variants(python) -> None:

@@ -53,8 +53,12 @@ def attempt(
         for n, status in enumerate(statuses)
     ]
     messages = [
-        Message(role=Role.ASSISTANT, tool_calls=(ToolCall(id=c.id, name="python", arguments=c.arguments),))
+        message
         for c in calls
+        for message in (
+            Message(role=Role.ASSISTANT, tool_calls=(ToolCall(id=c.id, name="python", arguments=c.arguments),)),
+            Message(role=Role.TOOL, content=c.result, tool_call_id=c.id, name="python"),
+        )
     ]
     return Attempt(
         key=key,

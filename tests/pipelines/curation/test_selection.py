@@ -191,5 +191,5 @@ def test_recipes_refuse_what_they_do_not_know():
 def test_the_filter_version_tells_recipes_apart():
     _, (strict,) = select_sft([attempt("a")], SftDataRecipe())
     _, (loose,) = select_sft([attempt("a")], SftDataRecipe(verified=False))
-    assert strict.filter_version.startswith("sft-1+")
+    assert strict.filter_version.startswith("sft-2+")
     assert strict.filter_version != loose.filter_version

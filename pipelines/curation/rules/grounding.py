@@ -1,0 +1,79 @@
+"""Whether the answer rests on what a tool said."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from data_contracts.attempts import CallStatus
+from data_contracts.messages import Role
+from pipelines.curation.recipes import SftDataRecipe
+from pipelines.curation.rules.rule import Case, Evidence, excerpt
+
+_BOXED = re.compile(r"\\boxed\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
+_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?")
+_WORD = re.compile(r"[^\W\d_]{4,}")
+
+
+@dataclass(frozen=True)
+class UngroundedAnswer(Evidence):
+    """The answer, none of whose values a tool gave."""
+
+    answer: str
+    values: str
+    """What was looked for in the results, by comma."""
+
+
+def ungrounded_answer(case: Case, recipe: SftDataRecipe) -> UngroundedAnswer | None:
+    """Nothing that the answer adds to what the user said stands in a result. Taste: off by default (`needs_grounded_answer`).
+
+    A right answer may be one step of mental arithmetic away from a result: such a row breaks the rule.
+    """
+    if not recipe.needs_grounded_answer or rests_on_tool(case) is not False:
+        return None
+    answer = case.attempt.final_answer or ""
+    return UngroundedAnswer(excerpt(answer), excerpt(",".join(sorted(_new_values(case)))))
+
+
+def rests_on_tool(case: Case) -> bool | None:
+    """Whether some value of the answer stands in the result of a successful call, and in no message of system or user.
+
+    Values are the numbers of the last `\\boxed{}`, else of the whole answer; where it has none, its words of four letters
+    or more. A number stands in a result also where it is a result's number rounded, or its absolute value. None where it
+    cannot be said: no answer, no successful call, or an answer that adds nothing to what was asked.
+    """
+    results = [call.result for _, call in case.calls if call.status is CallStatus.OK]
+    values = _new_values(case)
+    if not results or not values:
+        return None
+    numbers = [value for value in values if _is_number(value)]
+    if not numbers:
+        return bool(values & {word for text in results for word in _words(text)})
+    given = {abs(float(value)) for text in results for value in _numbers(text)}
+    return any(_rounds_to(abs(float(value)), _decimals(value), given) for value in numbers)
+
+
+def _new_values(case: Case) -> set[str]:
+    answer = case.attempt.final_answer or ""
+    answer = (_BOXED.findall(answer) or [answer])[-1]
+    told = " ".join(m.content for m in case.attempt.messages if m.role in (Role.SYSTEM, Role.USER))
+    return (_numbers(answer) or _words(answer)) - _numbers(told) - _words(told)
+
+
+def _numbers(text: str) -> set[str]:
+    return {number.replace(",", "") for number in _NUMBER.findall(text)}
+
+
+def _words(text: str) -> set[str]:
+    return {word.lower() for word in _WORD.findall(text)}
+
+
+def _is_number(value: str) -> bool:
+    return value.lstrip("-")[0].isdigit()
+
+
+def _decimals(value: str) -> int:
+    return len(value.partition(".")[2])
+
+
+def _rounds_to(value: float, decimals: int, given: Iterable[float]) -> bool:
+    return any(abs(value - number) <= 0.5 * 10.0**-decimals + 1e-9 for number in given)

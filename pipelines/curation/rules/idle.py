@@ -1,0 +1,103 @@
+"""Calls that told the model nothing: repeated ones and no-ops."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+
+from data_contracts.attempts import CallRecord, CallStatus
+from data_contracts.ids import canonical_json
+from pipelines.curation.recipes import SftDataRecipe
+from pipelines.curation.rules.rule import Case, Evidence, excerpt
+
+_LITERAL = r"[-+]?\d+(?:[.,/]\d+)*|'[^'\\\n]*'|\"[^\"\\\n]*\"|True|False|None"
+_ECHO = re.compile(rf"\s*(?:print\s*\(\s*(?:{_LITERAL})\s*\)|{_LITERAL})\s*;?\s*")
+_COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
+_NOTHING = frozenset({"", "pass", "...", "None", ":", "true"})
+
+
+class NoOp(StrEnum):
+    """Why a call could tell nothing."""
+
+    EMPTY = "empty"
+    """Its only argument is blank, a comment or `pass`."""
+    ECHO = "echo"
+    """Its code prints a constant: the model had the answer, and asked for it back."""
+    SILENT = "silent"
+    """It succeeded and printed nothing."""
+
+
+@dataclass(frozen=True)
+class RepeatedCall(Evidence):
+    """The call that came most often."""
+
+    name: str | None
+    arguments: str
+    repeats: int
+    """Beyond the first time."""
+    max_repeats: int
+
+
+@dataclass(frozen=True)
+class NoOpCalls(Evidence):
+    """How many calls told nothing, and the first of them."""
+
+    num_calls: int
+    max_no_op_calls: int
+    call_id: str
+    kind: NoOp
+
+
+def repeated_call(case: Case, recipe: SftDataRecipe) -> RepeatedCall | None:
+    """Calls equal to an earlier one in name, arguments (as JSON values) and result: nothing was learned by asking again.
+
+    Taste: off by default (`max_repeats`), since polling and looking again are legitimate where a world changes.
+    """
+    if recipe.max_repeats is None:
+        return None
+    counts = Counter((call.name, _canonical(call.arguments), call.result) for _, call in case.calls)
+    worst = max(counts, key=lambda call: counts[call], default=None)
+    if worst is None or counts[worst] - 1 <= recipe.max_repeats:
+        return None
+    return RepeatedCall(worst[0], excerpt(worst[1]), counts[worst] - 1, recipe.max_repeats)
+
+
+def _canonical(arguments: str) -> str:
+    try:
+        return canonical_json(json.loads(arguments))
+    except (ValueError, RecursionError):
+        return arguments
+
+
+def no_op_call(case: Case, recipe: SftDataRecipe) -> NoOpCalls | None:
+    """More than `max_no_op_calls` calls that could tell nothing. Taste: off by default.
+
+    A silent call may change the world (a notebook that keeps its state, a cancelled order): know the tools before turning
+    this on. Code is looked at as text, never run: a longer way to print a constant is not seen.
+    """
+    limit = recipe.max_no_op_calls
+    if limit is None:
+        return None
+    idle = [(call.id, kind) for _, call in case.calls if (kind := no_op(call)) is not None]
+    return NoOpCalls(len(idle), limit, *idle[0]) if len(idle) > limit else None
+
+
+def no_op(call: CallRecord) -> NoOp | None:
+    """Why a call could tell nothing; None where it could."""
+    text = _only_text(call.arguments)
+    if text is not None and _COMMENT.sub("", text).strip() in _NOTHING:
+        return NoOp.EMPTY
+    if text is not None and _ECHO.fullmatch(_COMMENT.sub("", text)):
+        return NoOp.ECHO
+    printed = bool(call.result.strip()) if call.printed is None else call.printed
+    return NoOp.SILENT if call.status is CallStatus.OK and not printed else None
+
+
+def _only_text(arguments: str) -> str | None:
+    """The value of a sole argument that is text, such as code; else None."""
+    try:
+        values = list(json.loads(arguments).values())
+    except (ValueError, RecursionError, AttributeError):
+        return None
+    return values[0] if len(values) == 1 and isinstance(values[0], str) else None

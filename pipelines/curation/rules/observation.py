@@ -1,0 +1,79 @@
+"""Results that the model wrote itself."""
+
+import re
+from dataclasses import dataclass
+
+from pipelines.curation.recipes import SftDataRecipe
+from pipelines.curation.rules.rule import Case, Evidence, excerpt
+
+FLAG = "invented_observation"
+"""The flag of importers whose text protocol says more than the patterns here can see."""
+TAGS = (
+    "<tool_response>",
+    "<tool_result>",
+    "<function_results>",
+    "<function_response>",
+    "<observation>",
+    "<interpreter>",
+    "[TOOL_RESULTS]",
+    "<|start_header_id|>ipython",
+    "<|start_header_id|>tool",
+    "<|tool▁output▁begin|>",
+    "```output",
+)
+_LINE_WORDS = ("observation", "result", "output", "response")
+"""One of them stands in every line that _LINE finds: looked for first, since it is much faster."""
+_LINE = re.compile(
+    r"^[ \t*#]*(?:observation|(?:tool|function|execution|api)[ _](?:result|output|response)s?)[*]*\s*:",
+    re.MULTILINE | re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class InventedObservation(Evidence):
+    """The first result that the model wrote itself."""
+
+    turn: int | None
+    """None where a flag tells."""
+    written: str
+    """Begins like the invented result."""
+
+
+@dataclass(frozen=True)
+class TrimmedText(Evidence):
+    """The turn after whose call most was cut."""
+
+    turn: int
+    trimmed_tokens: int
+    max_trimmed_tokens: int
+
+
+def invented_observation(case: Case, recipe: SftDataRecipe) -> InventedObservation | TrimmedText | None:
+    """Tool results in the assistant's own text. Correctness: on by default.
+
+    Seen by the tags and line beginnings of known protocols, or by an importer's flag. A result that is invented in plain
+    prose is not seen. What the agent loop cut after a call (`Turn.trimmed_tokens`) is in no training row: it counts only
+    with `max_trimmed_tokens`, off by default (taste).
+    """
+    if recipe.drop_invented_observations:
+        for turn, message in enumerate(case.spoken_K):
+            start = _start(message.content)
+            if start is not None:
+                return InventedObservation(turn, excerpt(message.content[start:]))
+        if FLAG in case.attempt.flags:
+            return InventedObservation(None, FLAG)
+    return _trimmed(case, recipe.max_trimmed_tokens)
+
+
+def _start(text: str) -> int | None:
+    tags = [start for tag in TAGS if (start := text.find(tag)) >= 0]
+    lowered = text.lower()
+    line = _LINE.search(text) if any(word in lowered for word in _LINE_WORDS) else None
+    return min(tags + ([line.start()] if line else []), default=None)
+
+
+def _trimmed(case: Case, limit: int | None) -> TrimmedText | None:
+    counts_K = [turn.trimmed_tokens for turn in case.attempt.turns]
+    if limit is None or max(counts_K, default=0) <= limit:
+        return None
+    return TrimmedText(counts_K.index(max(counts_K)), max(counts_K), limit)
