@@ -11,6 +11,8 @@ from pipelines.curation.rules.rule import Case, Evidence, excerpt
 
 _BOXED = re.compile(r"\\boxed\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?")
+_FRACTION = re.compile(r"(?<![\w./])(-?\d+)\s*/\s*(\d+)(?![\w./])")
+_COMMAND = re.compile(r"\\[a-zA-Z]+")
 _WORD = re.compile(r"[^\W\d_]{4,}")
 
 
@@ -38,18 +40,24 @@ def rests_on_tool(case: Case) -> bool | None:
     """Whether some value of the answer stands in the result of a successful call, and in no message of system or user.
 
     Values are the numbers of the last `\\boxed{}`, else of the whole answer; where it has none, its words of four letters
-    or more. A number stands in a result also where it is a result's number rounded, or its absolute value. None where it
-    cannot be said: no answer, no successful call, or an answer that adds nothing to what was asked.
+    or more. A number stands in a result also where it is a result's number or fraction rounded, whatever the sign. None
+    where it cannot be said: a dialogue (its last words are no answer), no answer, no successful call, or an answer that
+    adds nothing to what was asked.
     """
     results = [call.result for _, call in case.calls if call.status is CallStatus.OK]
-    values = _new_values(case)
+    values = set() if _is_dialogue(case) else _new_values(case)
     if not results or not values:
         return None
     numbers = [value for value in values if _is_number(value)]
     if not numbers:
         return bool(values & {word for text in results for word in _words(text)})
-    given = {abs(float(value)) for text in results for value in _numbers(text)}
+    given = {value for text in results for value in _given(text)}
     return any(_rounds_to(abs(float(value)), _decimals(value), given) for value in numbers)
+
+
+def _is_dialogue(case: Case) -> bool:
+    roles = [message.role for message in case.attempt.messages]
+    return Role.ASSISTANT in roles and Role.USER in roles[roles.index(Role.ASSISTANT) :]
 
 
 def _new_values(case: Case) -> set[str]:
@@ -63,8 +71,14 @@ def _numbers(text: str) -> set[str]:
     return {number.replace(",", "") for number in _NUMBER.findall(text)}
 
 
+def _given(text: str) -> set[float]:
+    """Absolute values of the numbers and fractions of a result."""
+    fractions = {abs(int(p) / int(q)) for p, q in _FRACTION.findall(text) if int(q)}
+    return fractions | {abs(float(number)) for number in _numbers(text)}
+
+
 def _words(text: str) -> set[str]:
-    return {word.lower() for word in _WORD.findall(text)}
+    return {word.lower() for word in _WORD.findall(_COMMAND.sub(" ", text))}
 
 
 def _is_number(value: str) -> bool:

@@ -12,9 +12,9 @@ from pipelines.curation.recipes import SftDataRecipe
 from pipelines.curation.rules.rule import Case, Evidence, excerpt
 
 _LITERAL = r"[-+]?\d+(?:[.,/]\d+)*|'[^'\\\n]*'|\"[^\"\\\n]*\"|True|False|None"
-_ECHO = re.compile(rf"\s*(?:print\s*\(\s*(?:{_LITERAL})\s*\)|{_LITERAL})\s*;?\s*")
+_ECHO = re.compile(rf"\s*print\s*\(\s*(?:{_LITERAL})\s*\)\s*;?\s*")
 _COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
-_NOTHING = frozenset({"", "pass", "...", "None", ":", "true"})
+_NOTHING = frozenset({"", "pass", "..."})
 
 
 class NoOp(StrEnum):

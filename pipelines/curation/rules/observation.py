@@ -23,10 +23,12 @@ TAGS = (
 )
 _LINE_WORDS = ("observation", "result", "output", "response")
 """One of them stands in every line that _LINE finds: looked for first, since it is much faster."""
+_SPEAKER = r"(?:\w+:|\[\w+\]:?|\[\w+:)[ \t]*"
 _LINE = re.compile(
-    r"^[ \t*#]*(?:observation|(?:tool|function|execution|api)[ _](?:result|output|response)s?)[*]*\s*:",
+    rf"^[ \t*#\[]*(?:{_SPEAKER})?(?:observation|(?:tool|function|execution|api)[ _](?:result|output|response)s?)[*]*\s*:",
     re.MULTILINE | re.IGNORECASE,
 )
+"""With or without the name of an invented speaker: `Human: Observation:`."""
 
 
 @dataclass(frozen=True)

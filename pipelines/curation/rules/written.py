@@ -18,6 +18,8 @@ MARKERS = (
 )
 """How model families open and close a call in text."""
 
+_MENTION = re.compile(r"\s*(?:(?:tags?|and|or|blocks?|markers?|elements?)\b|[`'\",.;:)<\\])")
+"""What follows a marker that is spoken of, not used."""
 _REACT = re.compile(r"^[ \t]*Action:[ \t]*\S.*\n\s*Action Input:", re.MULTILINE)
 _JSON_CALL = re.compile(r'"name"\s*:\s*"(?P<name>[^"\\]{1,64})"\s*,\s*"(?:arguments|parameters)"\s*:\s*[{"]')
 _CODE_BLOCK = re.compile(r"^[ \t]*```(?:python|py|bash|sh|sql|tool_code)\b", re.MULTILINE | re.IGNORECASE)
@@ -75,7 +77,8 @@ def _open_marker(case: Case) -> TruncatedCall | None:
             continue
         for opening, closing in MARKERS:
             start = message.content.rfind(opening)
-            if start >= 0 and closing not in message.content[start:]:
+            rest = message.content[start + len(opening) :]
+            if start >= 0 and closing not in rest and not _MENTION.match(rest):
                 return TruncatedCall(turn, None, excerpt(message.content[start:]))
     return None
 
@@ -98,10 +101,10 @@ def narrated_call(case: Case, recipe: SftDataRecipe) -> NarratedCall | None:
 
 
 def _markup(text: str, case: Case) -> int | None:
-    starts = (text.find(opening) for opening, closing in MARKERS if closing in text)
-    found = next((start for start in starts if start >= 0), None)
-    react = _REACT.search(text) if found is None and "Action Input:" in text else None
-    return react.start() if react else found
+    starts = ((text.find(opening), len(opening)) for opening, closing in MARKERS if closing in text)
+    used = [start for start, size in starts if start >= 0 and not _MENTION.match(text, start + size)]
+    react = _REACT.search(text) if "Action Input:" in text else None
+    return min(used + ([react.start()] if react else []), default=None)
 
 
 def _json(text: str, case: Case) -> int | None:
