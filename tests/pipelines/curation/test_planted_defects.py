@@ -90,7 +90,7 @@ IN_STEPS = {
     "tags of a result": (Reason.INVENTED_OBSERVATION, lambda s: answer(s, "<tool_response>42</tool_response>")),
     "many failures": (
         Reason.ERROR_RATIO,
-        lambda s: [FAILED, FAILED._replace(result="no"), FAILED._replace(result="!"), *s],
+        lambda s: [*(FAILED._replace(result=f"Error {n}") for n in range(3)), *s],
     ),
     "a failure at the end": (Reason.UNRECOVERED_ERROR, lambda s: [GOOD, FAILED._replace(result="no"), s[-1]]),
     "the same call twice": (Reason.REPEATED_CALL, lambda s: first(s, GOOD)),
