@@ -1,5 +1,6 @@
 """Selection under a budget against the plain greedy and against all subsets; k-means; quotas."""
 
+from fractions import Fraction
 from itertools import combinations
 
 import numpy as np
@@ -86,8 +87,6 @@ def test_a_budget_beyond_the_rows_is_refused(choose):
 
 
 def test_dot_products_of_snapped_vectors_are_exact():
-    from fractions import Fraction
-
     _, rows = made(20, 0, 300)
     exact = snap(rows)
     assert np.abs(exact - rows).max() <= 2**-25
