@@ -89,6 +89,47 @@ class RepeatKind(StrEnum):
     """Byte-identical to an earlier attempt."""
 
 
+class Flag(StrEnum):
+    """A trap that an importer recognised in a recorded attempt. It decides nothing: recipes do."""
+
+    CRASHED_RUN = "crashed_run"
+    """The run broke down before the model could act; the log scores it like a failure. The outcome is VOID."""
+    MISSING_TRANSCRIPT = "missing_transcript"
+    """There is a reward, but nothing of what was done for it."""
+    MISSING_PROMPT = "missing_prompt"
+    """The log lacks the instructions that the model read, or all of its prompt."""
+    BROKEN_GRADER = "broken_grader"
+    """The log says wrong to an answer that equals the reference letter for letter. The outcome is UNLABELLED."""
+    UNVERIFIED = "unverified"
+    """The log's success is the model's own claim. The outcome is UNLABELLED."""
+    HEURISTIC_VERDICT = "heuristic_verdict"
+    """The log holds no verdict: the importer compared the answer with the reference."""
+    SHAPED_REWARD = "shaped_reward"
+    """The total reward is no verdict: terms for turns, format or tools are added to it."""
+    PARTIAL_REWARD = "partial_reward"
+    """The reward lies strictly between none and full."""
+    INVENTED_OBSERVATION = "invented_observation"
+    """The model wrote a tool's observation itself."""
+    ORACLE_HINT = "oracle_hint"
+    """An observation tells what only the grader knows: that an answer was wrong, or a hidden test."""
+    INJECTION_SUCCEEDED = "injection_succeeded"
+    """The agent followed an instruction that an attacker had put into a tool's result."""
+    USER_CALLS = "user_calls"
+    """The simulated user called tools of its own, which no agent sees."""
+    SEARCH_TREE = "search_tree"
+    """The log is a tree: branches that were given up stand one after the other, as no model read them."""
+    NULL_CONTENT = "null_content"
+    """An assistant message with calls has null for its content."""
+    BLOCK_CONTENT = "block_content"
+    """A message's content is a list of blocks, joined into one text."""
+    CALLS_IN_TEXT = "calls_in_text"
+    """Calls are marked in the assistant's text, by a protocol of the harness."""
+    CALLS_AS_STRINGS = "calls_as_strings"
+    """The items of `tool_calls` are JSON texts."""
+    ARGUMENTS_AS_OBJECTS = "arguments_as_objects"
+    """Arguments of calls are objects, so that the model's own JSON text is lost: ours is canonical."""
+
+
 class PolicyKind(StrEnum):
     """The part that a policy plays."""
 
@@ -203,8 +244,8 @@ class Attempt(Record):
     outcome: Outcome
     rewards: tuple[RewardPart, ...] = ()
     repeat_kind: RepeatKind = RepeatKind.INDEPENDENT
-    flags: tuple[str, ...] = ()
-    """Typed traps recognised by an importer, e.g. `crashed_run`, `broken_grader`, `shaped_reward`."""
+    flags: tuple[Flag, ...] = ()
+    """Traps that an importer recognised, each once, by name."""
     source: str
     source_ref: str = ""
     """Where a recorded attempt came from: file and line, relative to the folder that was read."""

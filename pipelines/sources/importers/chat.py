@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from data_contracts.attempts import CallStatus
+from data_contracts.attempts import CallStatus, Flag
 from data_contracts.ids import canonical_json
 from data_contracts.messages import Role
 from pipelines.sources.importers.transcript import AskedCall, TranscriptBuilder
@@ -92,3 +92,36 @@ def add_messages(builder: TranscriptBuilder, messages: Iterable[RawMessage]) -> 
 def error_if(is_error: Callable[[str], object]) -> Callable[[str], CallStatus]:
     """The rule of a source that tells errors by the text of the result."""
     return lambda text: CallStatus.ERROR if is_error(text) else CallStatus.OK
+
+
+def shape_flags(messages: Iterable[Any]) -> set[Flag]:
+    """How the messages of a log, as they stand there, differ from text, with calls as objects and arguments as text."""
+    found = set[Flag]()
+    for message in messages:
+        if isinstance(message, dict):
+            found |= _content_flags(message) | _call_flags(message.get("tool_calls"))
+    return found
+
+
+def _content_flags(message: dict[str, Any]) -> set[Flag]:
+    if isinstance(message.get("content"), list):
+        return {Flag.BLOCK_CONTENT}
+    calls = message.get("role") == "assistant" and message.get("tool_calls")
+    return {Flag.NULL_CONTENT} if calls and message.get("content") is None else set()
+
+
+def _call_flags(calls: Any) -> set[Flag]:
+    found = set[Flag]()
+    for call in calls if isinstance(calls, list) else ():
+        if isinstance(call, str):
+            found.add(Flag.CALLS_AS_STRINGS)
+        elif isinstance(call, dict) and any(isinstance(part, dict) for part in _arguments(call)):
+            found.add(Flag.ARGUMENTS_AS_OBJECTS)
+    return found
+
+
+def _arguments(call: dict[str, Any]) -> tuple[Any, ...]:
+    """What may be a call's arguments: OpenAI's `function.arguments`, tau2's `arguments`, AgentDojo's `args`."""
+    function = call.get("function")
+    inner = function.get("arguments") if isinstance(function, dict) else None
+    return inner, call.get("arguments"), call.get("args")

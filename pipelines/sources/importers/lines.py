@@ -2,11 +2,15 @@
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+"""An escape that may be half of a surrogate pair: only such lines need the check that they can be written as UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ def _opened(path: Path) -> BinaryIO | gzip.GzipFile:
 def _parsed(number: int, data: bytes) -> Line:
     try:
         row = json.loads(data.decode("utf-8"))
-        json.dumps(row, ensure_ascii=False).encode("utf-8")
+        if _SURROGATE.search(data):
+            json.dumps(row, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError as error:
         return Line(number, None, f"not UTF-8: {error}")
     except UnicodeEncodeError as error:

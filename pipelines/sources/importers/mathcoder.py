@@ -59,7 +59,7 @@ class MathCoderImporter:
         """By its own block list."""
         return {"debug_result", "ground_truth"} <= row.keys()
 
-    def read(self, row: dict[str, Any], place: Place) -> Recording:
+    def read(self, row: dict[str, Any], place: Place) -> list[Recording]:
         """Read one row. Model, part, run and verdict come from the path `<model>/<part>/...-<run>-<verdict>.jsonl`."""
         raw = _Row.model_validate({**row, "helper": row.get("_src", {})})
         path = raw.helper.path or place.file
@@ -68,7 +68,7 @@ class MathCoderImporter:
             raise ValueError(f"{path} names no run: expected <model>/<part>/...-<date>-<time>-<correct or wrong>.jsonl")
         label = raw.helper.label if "_src" in row else found["label"]
         transcript = _transcript(_written(raw))
-        return Recording(
+        recording = Recording(
             task=_task(raw, found["part"], self.name, self.licence),
             policy=recorded_policy(found["model"]),
             run=found["run"],
@@ -80,6 +80,7 @@ class MathCoderImporter:
             fingerprint=content_hash(row["debug_result"]),
             further=RepeatKind.SEED,
         )
+        return [recording]
 
 
 _OUTCOMES = {"correct": Outcome.CORRECT, "wrong": Outcome.WRONG, None: Outcome.UNLABELLED}

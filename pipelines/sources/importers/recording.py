@@ -1,9 +1,21 @@
 """What an importer reads out of one row of a log, and the attempt that it becomes."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from data_contracts.attempts import Attempt, Origin, Outcome, Policy, PolicyKind, RepeatKind, RewardPart, StopReason
+from data_contracts.attempts import (
+    Attempt,
+    Flag,
+    Origin,
+    Outcome,
+    Policy,
+    PolicyKind,
+    RepeatKind,
+    RewardPart,
+    StopReason,
+)
 from data_contracts.ids import content_hash
 from data_contracts.tasks import Task
 from pipelines.sources.importers.transcript import Transcript
@@ -20,6 +32,13 @@ class Place:
     """Relative to the folder that is read, with `/`."""
     line: int
     """From 1, as editors count."""
+    folder: Path = Path()
+    """The folder that is read, for logs whose task definitions lie in a file of their own."""
+
+    @property
+    def stem(self) -> str:
+        """The file's name without `.jsonl` and `.gz`."""
+        return PurePosixPath(self.file).name.removesuffix(".gz").removesuffix(".jsonl")
 
     @property
     def ref(self) -> str:
@@ -29,7 +48,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Recording:
-    """One row, read: all of an attempt but its number among its repeats."""
+    """One attempt as its row states it: all but its number among its repeats."""
 
     task: Task
     policy: Policy
@@ -39,11 +58,16 @@ class Recording:
     stop: StopReason
     outcome: Outcome
     rewards: tuple[RewardPart, ...]
-    flags: tuple[str, ...]
+    flags: Iterable[Flag]
+    """In any order."""
     fingerprint: str
     """Hash of the raw transcript, ids of calls included: equal for byte-identical records."""
     further: RepeatKind
     """What a further attempt of the same policy at the same task is, when it is no copy."""
+    answer: str | None = None
+    """The final answer where the log states it apart from the messages, e.g. as the argument of a tool."""
+    part: str = ""
+    """Names the attempt inside its row, where a row holds several."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +88,26 @@ class Importer(Protocol):
         """Whether the row has this source's shape."""
         ...
 
-    def read(self, row: dict[str, Any], place: Place) -> Recording:
-        """Read one row. Raises ValueError, with what is wrong, for a row that breaks the source's own schema."""
+    def read(self, row: dict[str, Any], place: Place) -> Sequence[Recording]:
+        """Read one row: mostly one attempt. Raises ValueError, with what is wrong, for a row that breaks the schema."""
         ...
+
+
+def origin(row: dict[str, Any], place: Place) -> str:
+    """Path of the log in the repository that it came from (`_src.path`), else of the file itself."""
+    helper = row.get("_src")
+    path = helper.get("path", place.file) if isinstance(helper, dict) else place.file
+    if not isinstance(path, str):
+        raise ValueError(f"_src.path is {str(path)[:80]!r}: expected the path of the log")
+    return path
+
+
+def domain_and_model(place: Place) -> tuple[str, str]:
+    """`airline.gpt-4o.jsonl.gz` -> `airline`, `gpt-4o`. Raises ValueError for a name without a point."""
+    domain, _, model = place.stem.partition(".")
+    if not model:
+        raise ValueError(f"{place.file} names no model: call the file <domain>.<model>.jsonl")
+    return domain, model
 
 
 def recorded_policy(model: str) -> Policy:
@@ -90,13 +131,13 @@ def as_attempt(recording: Recording, index: int, kind: RepeatKind, place: Place)
         messages=recording.transcript.messages,
         turns=recording.transcript.turns,
         stop=recording.stop,
-        final_answer=recording.transcript.final_answer,
+        final_answer=recording.transcript.final_answer if recording.answer is None else recording.answer,
         outcome=recording.outcome,
         rewards=recording.rewards,
         repeat_kind=kind,
-        flags=recording.flags,
+        flags=tuple(sorted(set(recording.flags))),
         source=task.source,
-        source_ref=place.ref,
+        source_ref=f"{place.ref}#{recording.part}" if recording.part else place.ref,
         domain=task.domain,
         licence=task.licence,
     )

@@ -3,15 +3,14 @@
 The task is the policy and the script of the simulated user, which no agent sees. The logs hold no tool schemas.
 """
 
-from pathlib import PurePosixPath
 from typing import Any
 
-from data_contracts.attempts import Outcome, RepeatKind, RewardPart, StopReason
+from data_contracts.attempts import Flag, Outcome, RepeatKind, RewardPart, StopReason
 from data_contracts.ids import content_hash
 from data_contracts.messages import Message, Role
 from data_contracts.tasks import Split, Task
-from pipelines.sources.importers.chat import Raw, RawMessage, add_messages, error_if
-from pipelines.sources.importers.recording import Place, Recording, recorded_policy
+from pipelines.sources.importers.chat import Raw, RawMessage, add_messages, error_if, shape_flags
+from pipelines.sources.importers.recording import Place, Recording, domain_and_model, recorded_policy
 from pipelines.sources.importers.transcript import Transcript, TranscriptBuilder
 
 GOODBYE = "###STOP###"
@@ -43,14 +42,14 @@ class Tau1Importer:
         """By its three own keys."""
         return {"task_id", "reward", "traj"} <= row.keys()
 
-    def read(self, row: dict[str, Any], place: Place) -> Recording:
+    def read(self, row: dict[str, Any], place: Place) -> list[Recording]:
         """Read one row. Domain and model come from the file's name."""
         raw = _Row.model_validate(row)
-        domain, model = _domain_and_model(place.file)
+        domain, model = domain_and_model(place)
         builder = TranscriptBuilder(error_if(lambda text: text.startswith("Error")))
         add_messages(builder, raw.traj)
         transcript = builder.build()
-        return Recording(
+        recording = Recording(
             task=_task(raw, domain, self.name, self.licence),
             policy=recorded_policy(model),
             run=place.file,
@@ -58,19 +57,11 @@ class Tau1Importer:
             stop=_stop(transcript),
             outcome=Outcome.CORRECT if raw.reward > 0.0 else Outcome.WRONG,
             rewards=(RewardPart(name="recorded", value=raw.reward, version="tau1-log"),),
-            flags=() if raw.reward in (0.0, 1.0) else ("shaped_reward",),
+            flags=shape_flags(row["traj"]) | (set() if raw.reward in (0.0, 1.0) else {Flag.SHAPED_REWARD}),
             fingerprint=content_hash(row["traj"]),
             further=RepeatKind.INDEPENDENT,
         )
-
-
-def _domain_and_model(file: str) -> tuple[str, str]:
-    """`airline.gpt-4o.jsonl.gz` -> `airline`, `gpt-4o`."""
-    stem = PurePosixPath(file).name.removesuffix(".gz").removesuffix(".jsonl")
-    domain, _, model = stem.partition(".")
-    if not model:
-        raise ValueError(f"{file} names no model: call the file <domain>.<model>.jsonl")
-    return domain, model
+        return [recording]
 
 
 def _task(raw: _Row, domain: str, source: str, licence: str) -> Task:

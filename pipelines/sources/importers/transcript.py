@@ -3,9 +3,12 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from data_contracts.attempts import CallRecord, CallStatus, Turn
 from data_contracts.messages import Message, Role, ToolCall
+
+Waiting = TypeVar("Waiting")
 
 
 @dataclass(frozen=True)
@@ -52,38 +55,60 @@ class TranscriptBuilder:
         self._texts: list[str] = []
         self._calls: list[list[CallRecord]] = []
         self._waiting: list[tuple[str | None, int]] = []
-        self._num_calls = 0
+        self._user_waiting: list[tuple[str | None, ToolCall]] = []
+        self._num_calls = self._num_user_calls = 0
 
-    def say(self, role: Role, text: str) -> None:
-        """A message of the system or the user."""
-        self._messages.append(Message(role=role, content=text))
+    def say(self, role: Role, text: str, calls: Sequence[AskedCall] = ()) -> None:
+        """A message of the system or the user. Calls of a simulated user are none of the agent's turns."""
+        asked = _numbered(calls, "user_call", self._num_user_calls)
+        self._num_user_calls += len(calls)
+        self._messages.append(Message(role=role, content=text, tool_calls=asked))
         self._waiting = []
+        self._user_waiting = [(call.id, ours) for call, ours in zip(calls, asked, strict=True)]
 
-    def turn(self, text: str, calls: Sequence[AskedCall] = ()) -> None:
+    def user_result(self, text: str, call_id: str | None = None) -> None:
+        """The result of a simulated user's call. Raises ValueError where none waits for one."""
+        call = _answered(self._user_waiting, text, call_id)
+        message = Message(role=Role.TOOL, content=text, tool_call_id=call.id, name=call.name, requestor=Role.USER)
+        self._messages.append(message)
+
+    def turn(self, text: str, calls: Sequence[AskedCall] = (), reasoning: str | None = None) -> None:
         """An assistant message."""
-        named = [(f"call_{self._num_calls + n}", call) for n, call in enumerate(calls, start=1)]
+        asked = _numbered(calls, "call", self._num_calls)
         self._num_calls += len(calls)
-        asked = tuple(ToolCall(id=id, name=call.name, arguments=call.arguments) for id, call in named)
-        self._messages.append(Message(role=Role.ASSISTANT, content=text, tool_calls=asked))
+        self._messages.append(Message(role=Role.ASSISTANT, content=text, reasoning=reasoning, tool_calls=asked))
         self._texts.append(text)
         self._calls.append([_unanswered(call) for call in asked])
         self._waiting = [(call.id, position) for position, call in enumerate(calls)]
 
-    def result(self, text: str, call_id: str | None = None) -> None:
-        """A tool's result. Raises ValueError where no call waits for one."""
-        if not self._waiting:
-            raise ValueError(f"a tool result answers no call: {text[:80]!r}")
-        slot = next((w for w in self._waiting if call_id is not None and w[0] == call_id), self._waiting[0])
-        self._waiting.remove(slot)
-        call = self._calls[-1][slot[1]]
-        status = self._status_of(text) if call.status is CallStatus.UNKNOWN else call.status
-        self._calls[-1][slot[1]] = call.model_copy(update={"status": status, "result": text})
+    def result(self, text: str, call_id: str | None = None, status: CallStatus | None = None) -> None:
+        """A tool's result, with its status where the log states one. Raises ValueError where no call waits for one."""
+        position = _answered(self._waiting, text, call_id)
+        call = self._calls[-1][position]
+        found = (status or self._status_of(text)) if call.status is CallStatus.UNKNOWN else call.status
+        self._calls[-1][position] = call.model_copy(update={"status": found, "result": text})
         self._messages.append(Message(role=Role.TOOL, content=text, tool_call_id=call.id, name=call.name))
 
     def build(self) -> Transcript:
         """The conversation so far."""
         turns = tuple(Turn(text=text, calls=tuple(calls)) for text, calls in zip(self._texts, self._calls, strict=True))
         return Transcript(tuple(self._messages), turns)
+
+
+def _numbered(calls: Sequence[AskedCall], prefix: str, num_before: int) -> tuple[ToolCall, ...]:
+    return tuple(
+        ToolCall(id=f"{prefix}_{n}", name=call.name, arguments=call.arguments)
+        for n, call in enumerate(calls, start=num_before + 1)
+    )
+
+
+def _answered(waiting: list[tuple[str | None, Waiting]], text: str, call_id: str | None) -> Waiting:
+    """Take the call that a result answers from those that wait: the one with its id, else the first."""
+    if not waiting:
+        raise ValueError(f"a tool result answers no call: {text[:80]!r}")
+    found = next((item for item in waiting if call_id is not None and item[0] == call_id), waiting[0])
+    waiting.remove(found)
+    return found[1]
 
 
 def _unanswered(call: ToolCall) -> CallRecord:

@@ -10,13 +10,13 @@ import json
 import re
 from typing import Any
 
-from data_contracts.attempts import Outcome, RepeatKind, RewardPart, StopReason
+from data_contracts.attempts import Flag, Outcome, RepeatKind, RewardPart, StopReason
 from data_contracts.ids import content_hash
 from data_contracts.messages import Message, Role
 from data_contracts.tasks import Split, Task, VerifierRef
 from data_contracts.tools import ToolSpec
-from pipelines.sources.importers.chat import Raw, RawMessage, add_messages, add_prompt, error_if
-from pipelines.sources.importers.recording import Place, Recording, recorded_policy
+from pipelines.sources.importers.chat import Raw, RawMessage, add_messages, add_prompt, error_if, shape_flags
+from pipelines.sources.importers.recording import Place, Recording, origin, recorded_policy
 from pipelines.sources.importers.transcript import Transcript, TranscriptBuilder
 
 JUDGES = ("correct_answer_reward_func", "check_answer_reward_func", "judge_reward_func", "tool_call_reward_func")
@@ -66,16 +66,16 @@ class VerifiersImporter:
         """By prompt, completion and reward."""
         return {"prompt", "completion", "reward"} <= row.keys()
 
-    def read(self, row: dict[str, Any], place: Place) -> Recording:
+    def read(self, row: dict[str, Any], place: Place) -> list[Recording]:
         """Read one row. Environment, model and run come from the path `<environment>--<model>/<run>/results.jsonl`."""
-        raw = _Row.model_validate({**row, "judged": _judged(row), "origin": _origin(row, place)})
+        raw = _Row.model_validate({**row, "judged": _judged(row), "origin": origin(row, place)})
         environment, model, run = _environment_model_run(raw.origin)
         builder = TranscriptBuilder(error_if(_ERROR.search))
         add_prompt(builder, raw.prompt)
         add_messages(builder, raw.completion)
         transcript = builder.build()
         outcome, flags = _judgement(raw, transcript)
-        return Recording(
+        recording = Recording(
             task=_task(raw, environment, self.name, self.licence),
             policy=recorded_policy(model),
             run=run,
@@ -83,19 +83,15 @@ class VerifiersImporter:
             stop=StopReason.END if transcript.ends_with_answer else StopReason.UNKNOWN,
             outcome=outcome,
             rewards=_rewards(raw),
-            flags=flags,
+            flags=flags | shape_flags([*row["prompt"], *row["completion"]]),
             fingerprint=content_hash(row["completion"]),
             further=RepeatKind.INDEPENDENT,
         )
+        return [recording]
 
 
 def _judged(row: dict[str, Any]) -> Any:
     return next((row[name] for name in JUDGES if name in row), None)
-
-
-def _origin(row: dict[str, Any], place: Place) -> Any:
-    helper = row.get("_src")
-    return helper.get("path", place.file) if isinstance(helper, dict) else place.file
 
 
 def _environment_model_run(path: str) -> tuple[str, str, str]:
@@ -133,13 +129,14 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def _judgement(raw: _Row, transcript: Transcript) -> tuple[Outcome, tuple[str, ...]]:
+def _judgement(raw: _Row, transcript: Transcript) -> tuple[Outcome, set[Flag]]:
     verdict = raw.reward if raw.judged is None else raw.judged
     if not raw.completion:
-        return (Outcome.UNLABELLED, ("missing_transcript",)) if verdict > 0.0 else (Outcome.VOID, ("crashed_run",))
+        lost = verdict > 0.0
+        return (Outcome.UNLABELLED, {Flag.MISSING_TRANSCRIPT}) if lost else (Outcome.VOID, {Flag.CRASHED_RUN})
     if verdict <= 0.0 and raw.answer.strip() and _boxed(transcript) == raw.answer.strip():
-        return Outcome.UNLABELLED, ("broken_grader",)
-    flags = () if raw.reward == verdict else ("shaped_reward",)
+        return Outcome.UNLABELLED, {Flag.BROKEN_GRADER}
+    flags = set[Flag]() if raw.reward == verdict else {Flag.SHAPED_REWARD}
     return Outcome.CORRECT if verdict >= 1.0 else Outcome.WRONG, flags
 
 

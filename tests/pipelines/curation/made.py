@@ -6,6 +6,7 @@ from data_contracts.attempts import (
     Attempt,
     CallRecord,
     CallStatus,
+    Flag,
     Origin,
     Outcome,
     Policy,
@@ -44,7 +45,7 @@ def attempt(
     stop: StopReason = StopReason.END,
     repeat_kind: RepeatKind = RepeatKind.INDEPENDENT,
     policy: Policy = STUDENT,
-    flags: tuple[str, ...] = (),
+    flags: tuple[Flag, ...] = (),
 ) -> Attempt:
     """One turn per call, then an answer; the answer is the key, so transcripts differ unless `answer` says otherwise."""
     answer = f"It is {key}." if answer is None else answer

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from data_contracts.attempts import CallStatus, Origin, Outcome, PolicyKind, RepeatKind, StopReason
+from data_contracts.attempts import CallStatus, Flag, Origin, Outcome, PolicyKind, RepeatKind, StopReason
 from data_contracts.decisions import Decision, Reason, Verdict
 from data_contracts.messages import Role
 from pipelines.sources.importers import Imported, read_folder
@@ -42,7 +42,7 @@ def test_tau1(tmp_path):
     assert [m.content for m in task.messages] == ["# Policy", "You want to cancel R1."]
     assert (attempt.policy.kind, attempt.policy.name) == (PolicyKind.RECORDED, "gpt-4o")
     assert (attempt.origin, attempt.tokenizer_id, attempt.task_key) == (Origin.RENDERED, None, task.key)
-    assert (attempt.outcome, attempt.stop, attempt.flags) == (Outcome.CORRECT, StopReason.END, ())
+    assert (attempt.outcome, attempt.stop, attempt.flags) == (Outcome.CORRECT, StopReason.END, (Flag.NULL_CONTENT,))
     assert [t.text for t in attempt.turns] == ["", "Again.", "Done."]
     assert attempt.final_answer == "Done."
     assert attempt.source_ref == "tau1/airline.gpt-4o.jsonl:1"
@@ -62,14 +62,15 @@ def test_calls_are_paired_with_their_results_and_numbered_anew(tmp_path):
 @pytest.mark.parametrize(
     ("reward", "outcome", "flags"),
     [
-        (0.0, Outcome.WRONG, ()),
-        (0.83, Outcome.CORRECT, ("shaped_reward",)),
-        (-0.17, Outcome.WRONG, ("shaped_reward",)),
+        (0.0, Outcome.WRONG, set()),
+        (0.83, Outcome.CORRECT, {Flag.SHAPED_REWARD}),
+        (-0.17, Outcome.WRONG, {Flag.SHAPED_REWARD}),
     ],
 )
 def test_tau1_shaped_rewards_are_right_when_positive(tmp_path, reward, outcome, flags):
     attempt = tau1(tmp_path, reward=reward)
-    assert (attempt.outcome, attempt.flags, attempt.reward("recorded")) == (outcome, flags, reward)
+    assert (attempt.outcome, attempt.reward("recorded")) == (outcome, reward)
+    assert set(attempt.flags) == flags | {Flag.NULL_CONTENT}
 
 
 def test_tau1_without_a_goodbye_ended_for_unknown_reasons(tmp_path):
@@ -86,24 +87,27 @@ def test_verifiers(tmp_path):
         ('{"code": "1/0"}', CallStatus.ERROR, "Traceback ...\nZeroDivisionError: division by zero"),
         ('{"code": "6*7"}', CallStatus.OK, "42"),
     ]
-    assert (attempt.outcome, attempt.flags) == (Outcome.CORRECT, ("shaped_reward",))
+    assert attempt.outcome is Outcome.CORRECT
+    assert attempt.flags == (Flag.BLOCK_CONTENT, Flag.CALLS_AS_STRINGS, Flag.NULL_CONTENT, Flag.SHAPED_REWARD)
     assert attempt.final_answer == "It is \\boxed{42}."
     assert attempt.stop is StopReason.END
 
 
 @pytest.mark.parametrize(
-    ("changes", "outcome", "flags"),
+    ("changes", "outcome", "flag"),
     [
-        ({"completion": [], "reward": 0.0, "correct_answer_reward_func": 0.0}, Outcome.VOID, ("crashed_run",)),
-        ({"completion": [], "reward": 1.0}, Outcome.UNLABELLED, ("missing_transcript",)),
-        ({"reward": 0.0, "correct_answer_reward_func": 0.0}, Outcome.UNLABELLED, ("broken_grader",)),
-        ({"reward": 0.0, "correct_answer_reward_func": 0.0, "answer": "43"}, Outcome.WRONG, ()),
-        ({"reward": -0.1, "correct_answer_reward_func": 0.0, "answer": "43"}, Outcome.WRONG, ("shaped_reward",)),
+        ({"completion": [], "reward": 0.0, "correct_answer_reward_func": 0.0}, Outcome.VOID, Flag.CRASHED_RUN),
+        ({"completion": [], "reward": 1.0}, Outcome.UNLABELLED, Flag.MISSING_TRANSCRIPT),
+        ({"reward": 0.0, "correct_answer_reward_func": 0.0}, Outcome.UNLABELLED, Flag.BROKEN_GRADER),
+        ({"reward": 0.0, "correct_answer_reward_func": 0.0, "answer": "43"}, Outcome.WRONG, None),
+        ({"reward": -0.1, "correct_answer_reward_func": 0.0, "answer": "43"}, Outcome.WRONG, Flag.SHAPED_REWARD),
     ],
 )
-def test_verifiers_traps(tmp_path, changes, outcome, flags):
+def test_verifiers_traps(tmp_path, changes, outcome, flag):
     attempt = verifiers(tmp_path, **changes)
-    assert (attempt.outcome, attempt.flags) == (outcome, flags)
+    shapes = {Flag.BLOCK_CONTENT, Flag.CALLS_AS_STRINGS, Flag.NULL_CONTENT}
+    assert attempt.outcome is outcome
+    assert set(attempt.flags) - shapes == ({flag} if flag else set())
 
 
 def test_a_call_without_a_result_has_no_known_status(tmp_path):

@@ -1,0 +1,178 @@
+"""MINT: Python and proposed solutions, marked in the text (github.com/xingyaoww/mint-bench, Apache-2.0).
+
+One task is run under several budgets of turns. What the harness took for a call decides, not what looks like one: with a
+`<solution>` it executes nothing; where `<execute>` is missing it takes fenced code from some models; what it does not
+understand it answers so. The last message's execution is not in the log: its status is UNKNOWN.
+
+A run without any message of the model, and one that the model's server refused for another reason than the length of
+the context, is a crashed run.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from data_contracts.attempts import Flag, Outcome, RepeatKind, RewardPart, StopReason
+from data_contracts.ids import canonical_json, content_hash
+from data_contracts.messages import Message, Role
+from data_contracts.tasks import Split, Task, VerifierRef
+from data_contracts.tools import ToolSpec
+from pipelines.sources.importers.chat import Raw, error_if
+from pipelines.sources.importers.recording import Place, Recording, origin, recorded_policy
+from pipelines.sources.importers.transcript import AskedCall, Transcript, TranscriptBuilder
+
+PYTHON = "python"
+CODE = canonical_json({"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]})
+VERIFIERS = {"gsm8k": "math", "math": "math", "theoremqa": "math", "hotpotqa": "exact", "mmlu": "exact"}
+"""Verifiers by part; the others are judged by running something."""
+NOT_UNDERSTOOD = "I don't understand your input"
+WRONG = "Your answer is wrong"
+TOO_LONG = "reduce the length"
+
+_CODE = re.compile(r"<execute>(.*?)</execute>|```(?:python)?\s(.*?)```", re.DOTALL)
+_ERROR = re.compile(r"Traceback|\w+Error|^Error", re.MULTILINE)
+_PATH = re.compile(r"(?P<model>[^/]+)/(?:F=[^/]+/)?(?P<budget>max\d+)[^/]*/(?:.*/)?(?P<part>[^/]+)/[^/]+$")
+
+
+class _Message(Raw):
+    role: Literal["user", "assistant"]
+    content: str
+
+
+class _Counts(Raw):
+    use_tool: int
+
+
+class _State(Raw):
+    history: list[_Message]
+    success: bool
+    terminate_reason: str | None = None
+    error: str | None = None
+    agent_action_count: _Counts
+
+
+class _Question(Raw):
+    task_id: str | int
+    prompt: str
+    reference: str | bool | int | float | list[Any] | None = None
+
+
+class _Row(Raw):
+    state: _State
+    task: _Question
+
+
+class MintImporter:
+    """One row is one run under one budget."""
+
+    name = "mint"
+    licence = "Apache-2.0"
+
+    def recognises(self, row: dict[str, Any]) -> bool:
+        """By its state and task."""
+        state = row.get("state")
+        return isinstance(state, dict) and "agent_action_count" in state and "task" in row
+
+    def read(self, row: dict[str, Any], place: Place) -> list[Recording]:
+        """Read one row. Model, budget and part come from the path `<model>/<..>/max<k>_<..>/<..>/<part>/results.jsonl`."""
+        raw = _Row.model_validate(row)
+        path = origin(row, place)
+        found = _PATH.search(path)
+        if found is None:
+            raise ValueError(f"{path} names no run: expected <model>/F=<..>/max<k>_<..>/<..>/<part>/results.jsonl")
+        transcript = _transcript(raw.state)
+        recording = Recording(
+            task=_task(raw.task, found["part"], self.name, self.licence),
+            policy=recorded_policy(found["model"]),
+            run=path,
+            transcript=transcript,
+            stop=_stop(raw.state),
+            outcome=_outcome(raw.state, transcript),
+            rewards=(RewardPart(name="recorded", value=float(raw.state.success), version="mint-log"),),
+            flags=_flags(raw.state, transcript),
+            fingerprint=content_hash([message.content for message in raw.state.history]),
+            further=RepeatKind.BUDGET,
+        )
+        return [recording]
+
+
+def _transcript(state: _State) -> Transcript:
+    """The first user message is the prompt, with a worked example in it."""
+    builder, calling, num_calls = TranscriptBuilder(error_if(_ERROR.search)), False, 0
+    for message, answer in zip(state.history, [*state.history[1:], None], strict=True):
+        if message.role == "user":
+            (builder.result if calling else lambda text: builder.say(Role.USER, text))(message.content)
+            calling = False
+        else:
+            calling = _is_call(message.content, answer, num_calls < state.agent_action_count.use_tool)
+            num_calls += calling
+            builder.turn(message.content, [_asked(message.content)] if calling else [])
+    return builder.build()
+
+
+def _is_call(text: str, answer: _Message | None, calls_left: bool) -> bool:
+    """Whether the harness executed it: the answer tells, and for the last message the number of executions."""
+    if "<solution>" in text:
+        return False
+    return calls_left if answer is None else NOT_UNDERSTOOD not in answer.content
+
+
+def _asked(text: str) -> AskedCall:
+    blocks = [executed or fenced for executed, fenced in _CODE.findall(text)]
+    code = next((block for block in blocks if block.strip()), text)
+    return AskedCall(PYTHON, canonical_json({"code": code.strip("\n")}))
+
+
+def _crashed(state: _State, transcript: Transcript) -> bool:
+    return not transcript.turns or (state.error is not None and TOO_LONG not in state.error)
+
+
+def _outcome(state: _State, transcript: Transcript) -> Outcome:
+    if _crashed(state, transcript):
+        return Outcome.VOID
+    return Outcome.CORRECT if state.success else Outcome.WRONG
+
+
+def _stop(state: _State) -> StopReason:
+    if state.error is not None:
+        return StopReason.TOOL_OVERFLOW if TOO_LONG in state.error else StopReason.ENVIRONMENT_ERROR
+    return {
+        "task_success": StopReason.END,
+        "max_propose_steps": StopReason.END,
+        "max_steps": StopReason.MAX_TURNS,
+    }.get(state.terminate_reason or "", StopReason.UNKNOWN)
+
+
+def _flags(state: _State, transcript: Transcript) -> set[Flag]:
+    said: dict[str, Sequence[str]] = {
+        role: [m.content for m in state.history[1:] if m.role == role] for role in ("user", "assistant")
+    }
+    found = {
+        Flag.CRASHED_RUN: _crashed(state, transcript),
+        Flag.CALLS_IN_TEXT: any(turn.calls for turn in transcript.turns),
+        Flag.INVENTED_OBSERVATION: any("Observation:" in text for text in said["assistant"]),
+        Flag.ORACLE_HINT: any(WRONG in text for text in said["user"]),
+    }
+    return {flag for flag, holds in found.items() if holds}
+
+
+def _python(question: _Question, part: str) -> ToolSpec:
+    """Its functions act on a world of the task's own, which no text describes: alfworld's prompts repeat."""
+    world = f" of the world {question.task_id}" if part == "alfworld" else ""
+    description = f"Run Python code in a session that keeps its state and holds the functions{world}."
+    return ToolSpec(name=PYTHON, description=description, parameters=CODE)
+
+
+def _task(question: _Question, part: str, source: str, licence: str) -> Task:
+    reference = "" if question.reference is None else str(question.reference)
+    verifier = VERIFIERS.get(part) if reference.strip() else None
+    return Task.create(
+        messages=(Message(role=Role.USER, content=question.prompt),),
+        tools=(_python(question, part),),
+        verifier=VerifierRef(name=verifier, reference=reference) if verifier else None,
+        source=source,
+        source_id=f"{part}/{question.task_id}",
+        domain=part,
+        licence=licence,
+        split=Split.TEST,
+    )
