@@ -42,7 +42,7 @@ class _Info(Raw):
 
 
 class _Helper(Raw):
-    resolved: bool | int | None = None
+    resolved: Literal[0, 1] | None = None
 
 
 class _Row(Raw):
@@ -83,7 +83,7 @@ class MiniSweImporter:
         return [recording]
 
 
-_OUTCOMES: dict[int | None, Outcome] = {1: Outcome.CORRECT, 0: Outcome.WRONG, None: Outcome.UNLABELLED}
+_OUTCOMES: dict[Literal[0, 1] | None, Outcome] = {1: Outcome.CORRECT, 0: Outcome.WRONG, None: Outcome.UNLABELLED}
 
 
 def _failed(text: str) -> bool:
