@@ -24,6 +24,8 @@ class Reason(StrEnum):
     """Read, but breaks the contract."""
     VOID = "void"
     """Infrastructure failure or crashed run."""
+    CONTAMINATED = "contaminated"
+    """An item of an evaluation stands in it."""
     UNLABELLED = "unlabelled"
     NOT_VERIFIED = "not_verified"
     """The answer is wrong, and the recipe wants verified answers."""
@@ -38,6 +40,8 @@ class Reason(StrEnum):
     VOID_TURN = "void_turn"
     """A turn with neither a complete call nor an answer (SimpleTIR)."""
     DUPLICATE = "duplicate"
+    NEAR_DUPLICATE = "near_duplicate"
+    """It says nearly the same as another row, which stays."""
     NO_TOOL_CALL = "no_tool_call"
     """The recipe wants trajectories that used a tool."""
     FLAGGED = "flagged"
@@ -78,6 +82,8 @@ class Reason(StrEnum):
     """Pass rate above the recipe's window."""
     TOO_HARD = "too_hard"
     """Pass rate below the recipe's window."""
+    HISTOGRAM = "histogram"
+    """Its difficulty has more rows than the wanted histogram takes."""
     NOT_RENDERABLE = "not_renderable"
 
 

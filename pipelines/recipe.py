@@ -18,6 +18,7 @@ TABLES = (
     "teacher",
     "recorded",
     "init",
+    "decontamination",
     "sft_data",
     "sft",
     "difficulty",

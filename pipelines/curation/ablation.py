@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import polars as pl
 
 from data_contracts.attempts import Attempt
+from data_contracts.overlaps import Overlap
 from data_contracts.tasks import Task
 from pipelines.curation.groups import GROUP_RULES
 from pipelines.curation.recipes import SftDataRecipe
@@ -22,7 +23,9 @@ SCHEMA = {
 NAMES = tuple(VERSIONS)
 
 
-def ablation(attempts: Iterable[Attempt], recipe: SftDataRecipe, tasks: Iterable[Task] = ()) -> pl.DataFrame:
+def ablation(
+    attempts: Iterable[Attempt], recipe: SftDataRecipe, tasks: Iterable[Task] = (), overlaps: Iterable[Overlap] = ()
+) -> pl.DataFrame:
     """One row per rule, in the order in which they are asked; the order of the attempts does not count.
 
     num_broken: attempts that break the rule, whatever else they break. num_decided: those that it decides, as the first
@@ -31,10 +34,10 @@ def ablation(attempts: Iterable[Attempt], recipe: SftDataRecipe, tasks: Iterable
     Raises ValueError for an attempt that comes twice.
     """
     listed = list(attempts)
-    rows = cases(listed, tasks := list(tasks))
+    rows = cases(listed, tasks := list(tasks), overlaps := list(overlaps))
     broken = {
         key: tuple(finding.reason.value for finding in findings)
-        for key, findings in broken_rules(listed, recipe, tasks).items()
+        for key, findings in broken_rules(listed, recipe, tasks, overlaps).items()
     }
     kept_by_all = _kept(rows, broken, recipe, NAMES)
     table = [

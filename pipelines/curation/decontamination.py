@@ -21,10 +21,10 @@ SIEVE_SPARSENESS = 5
 
 
 class DecontaminationRecipe(BaseModel):
-    """When a row holds an evaluation item.
+    """How evaluation items are looked for.
 
     Example:
-        DecontaminationRecipe(min_item_share=0.5)
+        DecontaminationRecipe(ngram=10)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,9 +33,6 @@ class DecontaminationRecipe(BaseModel):
     """Words of an n-gram (13: Brown et al. 2020, appendix C)."""
     shortest: int = Field(default=8, ge=1)
     """Items of fewer words are found only where they are a whole text."""
-    min_item_share: float = Field(default=1.0, gt=0, le=1)
-    """A row is contaminated where common n-grams cover at least this share of an item's words. 1: the whole item; lower
-    values catch siblings too, such as the same question about other numbers (up to 0.92 inside MATH)."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +109,6 @@ def find_overlaps(index: EvaluationIndex, keys: pl.Series, texts: pl.Series) -> 
         found.append(_shift(_verified(_candidates(index, units), index, part), first))
         first += len(part)
     return _shares(index, row_names, rows_B, np.concatenate([*counts_B, []]), _join(found))
-
-
-def contaminated(overlaps: pl.DataFrame, recipe: DecontaminationRecipe) -> pl.DataFrame:
-    """The lines of rows to drop, one each, by key: the item that a row holds most of (then the first by name)."""
-    held = overlaps.filter(pl.col("item_share") >= recipe.min_item_share)
-    worst = held.sort(["key", "item_share", "row_share", "item"], descending=[False, True, True, False])
-    return worst.unique("key", keep="first", maintain_order=True)
 
 
 def _grams_of(units: Units, grams_I: Positions) -> tuple[Hashes, Positions, Positions]:

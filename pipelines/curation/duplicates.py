@@ -1,11 +1,11 @@
-"""Exact duplicates: attempts whose transcripts say the same, letter for letter. Near-duplicates are not looked for."""
+"""Exact duplicates: attempts whose transcripts say the same, letter for letter."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 
 from data_contracts.attempts import Attempt
 from data_contracts.ids import content_hash
-from data_contracts.messages import Message
+from data_contracts.messages import Message, Role
 
 
 def transcript_hash(attempt: Attempt) -> str:
@@ -16,6 +16,16 @@ def transcript_hash(attempt: Attempt) -> str:
 def _content(message: Message) -> list[object]:
     calls = [[call.name, call.arguments] for call in message.tool_calls]
     return [message.role.value, message.content, message.reasoning, calls, message.name, message.requestor.value]
+
+
+def transcript_text(attempt: Attempt) -> str:
+    """What was said, asked and answered as one text, without the system's part; for near-duplicates."""
+    said = [
+        "\n".join([message.content, *(f"{call.name} {call.arguments}" for call in message.tool_calls)])
+        for message in attempt.messages
+        if message.role is not Role.SYSTEM
+    ]
+    return "\n".join(said)
 
 
 def find_duplicates(attempts: Iterable[Attempt]) -> dict[str, str]:

@@ -4,12 +4,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import polars as pl
+
 from data_contracts.attempts import Attempt, Outcome, RepeatKind
 from data_contracts.decisions import Reason
-from pipelines.curation.duplicates import find_duplicates
+from pipelines.curation.duplicates import find_duplicates, transcript_text
+from pipelines.curation.near_duplicates import find_near_duplicates
 from pipelines.curation.recipes import C2, SftDataRecipe
 from pipelines.curation.rules.outcome import breaks_c1, is_void
-from pipelines.curation.rules.rule import Evidence, Finding
+from pipelines.curation.rules.rule import FAILURES, Evidence, Finding
 from rollout.verdicts import LABELLED, informative
 
 
@@ -40,6 +43,14 @@ class DuplicateOf(Evidence):
     """The attempt that says the same and stays."""
 
     of: str
+
+
+@dataclass(frozen=True)
+class NearDuplicateOf(Evidence):
+    """The attempt that stays, and the estimated Jaccard similarity of the two."""
+
+    of: str
+    similarity: float
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,29 @@ def duplicates(attempts: Sequence[Attempt], passed: Sequence[Attempt], recipe: S
     return {key: Finding(Reason.DUPLICATE, DuplicateOf(representative)) for key, representative in found.items()}
 
 
+def near_duplicates(
+    attempts: Sequence[Attempt], passed: Sequence[Attempt], recipe: SftDataRecipe
+) -> Mapping[str, Finding]:
+    """Attempts that say nearly the same as another one that passed: of a cluster stays the one with the fewest failed
+    calls, then the fewest turns, then the smallest key."""
+    if recipe.near_duplicates is None or not passed:
+        return {}
+    keys = pl.Series([attempt.key for attempt in passed])
+    texts = pl.Series([transcript_text(attempt) for attempt in passed])
+    quality = pl.Series([_merit(attempt) for attempt in passed])
+    table = find_near_duplicates(keys, texts, recipe.near_duplicates, quality)
+    gone = table.filter(pl.col("key") != pl.col("representative"))
+    return {
+        key: Finding(Reason.NEAR_DUPLICATE, NearDuplicateOf(representative, round(estimate, 3)))
+        for key, representative, estimate in gone.iter_rows()
+    }
+
+
+def _merit(attempt: Attempt) -> float:
+    failed = sum(call.status in FAILURES for call in attempt.calls())
+    return -float(failed) - len(attempt.turns) / 1e4
+
+
 def over_quota(attempts: Sequence[Attempt], passed: Sequence[Attempt], recipe: SftDataRecipe) -> Mapping[str, Finding]:
     """Attempts beyond the quota of their task, the first by key stay."""
     if recipe.max_per_task is None:
@@ -107,6 +141,7 @@ def _beyond(groups: Iterable[Sequence[str]], quota: int) -> Iterable[str]:
 GROUP_RULES: tuple[GroupRule, ...] = (
     GroupRule("c2", 1, uniform_groups),
     GroupRule("duplicate", 1, duplicates),
+    GroupRule("near_duplicate", 1, near_duplicates),
     GroupRule("over_quota", 1, over_quota),
 )
 """In the order in which they are asked."""

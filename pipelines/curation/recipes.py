@@ -5,9 +5,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from data_contracts.ids import content_hash
+from pipelines.curation.histogram import Bucket, check_target
+from pipelines.curation.near_duplicates import NearDuplicateRecipe
 
 NO_VERSIONS: Mapping[str, int] = MappingProxyType({})
 
@@ -65,6 +67,9 @@ class SftDataRecipe(_FilterRecipe):
     """Drop the attempts at tasks that their policy always or never solves; taste: SFT also learns from easy tasks."""
     c2_min_attempts: int = Field(default=2, ge=2)
     """C2: fewer labelled independent attempts at a task decide nothing, and go too (TAO-RL: 4)."""
+    min_item_share: float | None = Field(default=1.0, gt=0, le=1)
+    """Drop what holds at least this share of an evaluation item's words. 1: the whole item; lower values catch siblings
+    too, such as the same question about other numbers (up to 0.92 inside MATH). None: drop nothing for it."""
     drop_void_turns: bool = True
     drop_truncated: bool = True
     drop_duplicates: bool = True
@@ -98,6 +103,8 @@ class SftDataRecipe(_FilterRecipe):
     """Drop where nothing in the answer comes from a tool."""
     drop_secrets: bool = True
     drop_machine_paths: bool = False
+    near_duplicates: NearDuplicateRecipe | None = None
+    """Drop what says nearly the same as another attempt that passed; None: only exact duplicates go."""
     max_per_task: int | None = Field(default=None, ge=1)
     """At most so many attempts per task, the first by key; None: all."""
 
@@ -117,6 +124,18 @@ class RlDataRecipe(_FilterRecipe):
     pass_rate_high: float = Field(default=1.0, ge=0, le=1)
     min_probability: float = Field(default=0.0, ge=0, le=1)
     """Keep where P(pass_rate_low < p < pass_rate_high) under the posterior is at least this."""
+
+    min_item_share: float | None = Field(default=1.0, gt=0, le=1)
+    """As in SftDataRecipe, of tasks."""
+    histogram: dict[Bucket, float] | None = None
+    """Wanted shares of hard, medium and easy tasks: the largest such subset is kept; None: all."""
+
+    @field_validator("histogram")
+    @classmethod
+    def _shares_sum_to_one(cls, histogram: dict[Bucket, float] | None) -> dict[Bucket, float] | None:
+        if histogram is not None:
+            check_target(histogram)
+        return histogram
 
     @model_validator(mode="after")
     def _window_is_open(self) -> Self:

@@ -8,15 +8,19 @@ from typing import TypeVar
 from data_contracts.attempts import Attempt, Outcome
 from data_contracts.decisions import Decision, Reason, Verdict
 from data_contracts.difficulty import Difficulty
+from data_contracts.overlaps import Overlap
 from data_contracts.tasks import Task
+from pipelines.curation.contamination import worst
 from pipelines.curation.groups import GROUP_RULES, GroupRule
+from pipelines.curation.histogram import Bucket, bucket_of, to_histogram
 from pipelines.curation.recipes import RlDataRecipe, SftDataRecipe
 from pipelines.curation.rules import RULES, Case, Evidence, Finding, all_broken, first_broken
+from pipelines.curation.rules.contamination import HeldItem
 from rollout.statistics import BetaPosterior
 from rollout.verdicts import informative
 
 SFT_STAGE, RL_STAGE = "sft_dataset", "rl_dataset"
-SFT_RULES, RL_RULES = "sft-2", "rl-1"
+SFT_RULES, RL_RULES = "sft-2", "rl-2"
 VERSIONS = {rule.name: rule.version for rule in RULES} | {rule.name: rule.version for rule in GROUP_RULES}
 """All rules, in the order in which they are asked."""
 
@@ -24,16 +28,16 @@ Row = TypeVar("Row")
 
 
 def select_sft(
-    attempts: Iterable[Attempt], recipe: SftDataRecipe, tasks: Iterable[Task] = ()
+    attempts: Iterable[Attempt], recipe: SftDataRecipe, tasks: Iterable[Task] = (), overlaps: Iterable[Overlap] = ()
 ) -> tuple[list[Attempt], list[Decision]]:
     """The attempts to imitate, and a decision for each that came in; both by key.
 
     Each attempt is asked rule by rule, in the order of `rules.RULES`: the first that it breaks decides. Then come the
     rules on sets, in the order of `groups.GROUP_RULES`. `tasks` tell which tools were declared; without them the rules
-    on declarations go by the status of the calls alone.
+    on declarations go by the status of the calls alone. `overlaps` tell what attempts and tasks hold of evaluation items.
     Raises ValueError for an attempt that comes twice.
     """
-    rows = cases(attempts, tasks)
+    rows = cases(attempts, tasks, overlaps)
     broken = {key: finding for key, case in rows.items() if (finding := first_broken(case, recipe))}
     findings = broken | break_group_rules(rows, broken.keys(), recipe)
     version = recipe.version(SFT_RULES, VERSIONS)
@@ -45,20 +49,26 @@ def select_sft(
 
 
 def broken_rules(
-    attempts: Iterable[Attempt], recipe: SftDataRecipe, tasks: Iterable[Task] = ()
+    attempts: Iterable[Attempt], recipe: SftDataRecipe, tasks: Iterable[Task] = (), overlaps: Iterable[Overlap] = ()
 ) -> dict[str, tuple[Finding, ...]]:
     """All rules on single attempts that each attempt breaks, by its key and in the order of the rules; () where none.
 
     Raises ValueError for an attempt that comes twice.
     """
-    return {key: all_broken(case, recipe) for key, case in cases(attempts, tasks).items()}
+    return {key: all_broken(case, recipe) for key, case in cases(attempts, tasks, overlaps).items()}
 
 
-def cases(attempts: Iterable[Attempt], tasks: Iterable[Task]) -> dict[str, Case]:
-    """The attempts with the tools of their tasks, by key and in its order. Raises ValueError for one that comes twice."""
-    tools = {task.key: task.tools for task in tasks}
+def cases(attempts: Iterable[Attempt], tasks: Iterable[Task] = (), overlaps: Iterable[Overlap] = ()) -> dict[str, Case]:
+    """The attempts with what is known of them and their tasks, by key and in its order.
+
+    Raises ValueError for an attempt that comes twice.
+    """
+    tools, held = {task.key: task.tools for task in tasks}, worst(overlaps)
     rows = _unique(attempts, lambda attempt: attempt.key)
-    return {key: Case(row, tools.get(row.task_key, ())) for key, row in rows.items()}
+    return {
+        key: Case(row, tools.get(row.task_key, ()), held.get(key) or held.get(row.task_key))
+        for key, row in rows.items()
+    }
 
 
 def break_group_rules(
@@ -79,15 +89,21 @@ def break_group_rules(
 
 
 def select_rl(
-    tasks: Iterable[Task], difficulty: Iterable[Difficulty], recipe: RlDataRecipe
+    tasks: Iterable[Task], difficulty: Iterable[Difficulty], recipe: RlDataRecipe, overlaps: Iterable[Overlap] = ()
 ) -> tuple[list[Task], list[Decision]]:
     """The tasks from which one student can learn, and a decision for each that came in; both by key.
 
+    Each task is asked rule by rule; among those that pass, the histogram takes the largest subset of its shape.
     Raises ValueError for a task that comes twice or difficulties of more than one student.
     """
     rows = _unique(tasks, lambda task: task.key)
-    measured = _of_one_student(difficulty)
-    findings = {key: finding for key, row in rows.items() if (finding := _judge_task(row, measured.get(key), recipe))}
+    measured, held = _of_one_student(difficulty), worst(overlaps)
+    findings = {
+        key: finding
+        for key, row in rows.items()
+        if (finding := _contaminated_task(held.get(key), recipe) or _judge_task(row, measured.get(key), recipe))
+    }
+    findings |= _beyond_histogram({key: measured[key] for key in rows.keys() - findings.keys()}, recipe)
     version = recipe.version(RL_RULES)
     decisions = [
         _decision(key, RL_STAGE, findings.get(key), version, row.source, row.domain) for key, row in rows.items()
@@ -136,6 +152,35 @@ class OutsideWindow(Evidence):
     correct: int
     probability: float
     min_probability: float
+
+
+@dataclass(frozen=True)
+class OverHistogram(Evidence):
+    """The task's bucket, and its wanted share."""
+
+    bucket: Bucket
+    pass_rate: float
+    share: float
+
+
+def _contaminated_task(overlap: Overlap | None, recipe: RlDataRecipe) -> Finding | None:
+    share = recipe.min_item_share
+    if share is None or overlap is None or overlap.item_share < share:
+        return None
+    return Finding(Reason.CONTAMINATED, HeldItem(overlap.item, round(overlap.item_share, 4), share))
+
+
+def _beyond_histogram(passed: Mapping[str, Difficulty], recipe: RlDataRecipe) -> dict[str, Finding]:
+    """What the wanted histogram has no room for. Pass rates are measured here: rules before ask for attempts."""
+    if recipe.histogram is None:
+        return {}
+    rates = {key: row.pass_rate for key, row in passed.items() if row.pass_rate is not None}
+    chosen = to_histogram(rates, recipe.histogram)
+    return {
+        key: Finding(Reason.HISTOGRAM, OverHistogram(bucket_of(rate), rate, recipe.histogram.get(bucket_of(rate), 0.0)))
+        for key, rate in rates.items()
+        if key not in chosen
+    }
 
 
 def _judge_task(task: Task, difficulty: Difficulty | None, recipe: RlDataRecipe) -> Finding | None:

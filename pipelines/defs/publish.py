@@ -60,11 +60,13 @@ def published_inputs(store: Store, recipe: Recipe) -> Inputs:
     """The released versions that are published; recipes without [rl] end with the SFT dataset."""
     attempts, tasks = sft_sources(store, recipe)
     inputs = {"attempts": attempts, "tasks": tasks}
-    inputs |= {asset: store.latest(asset) for asset in ("sft_dataset", "sft_decisions")}
+    inputs |= {asset: store.latest(asset) for asset in ("sft_dataset", "sft_decisions", "sft_overlaps")}
     if "rl" in recipe.tables:
         student = checkpoint_manifest(start_checkpoint(store, recipe)).revision
         inputs |= {asset: store.latest(asset, student) for asset in ("student_attempts", "task_difficulty")}
-        inputs |= {asset: store.latest(asset) for asset in ("rl_dataset", "rl_decisions", "evaluation_report")}
+        inputs |= {
+            asset: store.latest(asset) for asset in ("rl_dataset", "rl_decisions", "rl_overlaps", "evaluation_report")
+        }
     return inputs
 
 

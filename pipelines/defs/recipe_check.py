@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
+from pipelines.defs.contamination import DecontaminationTable
 from pipelines.defs.publish import PublishTable
 from pipelines.defs.rl_data import RlDataTable
 from pipelines.defs.sft_data import SftDataTable
@@ -13,7 +14,12 @@ from pipelines.defs.task_sets import task_source
 from pipelines.recipe import Recipe, parse_table
 from rollout.recipe import EvaluateRecipe, SampleRecipe
 
-OWN: dict[str, type[BaseModel]] = {"sft_data": SftDataTable, "rl_data": RlDataTable, "publish": PublishTable}
+OWN: dict[str, type[BaseModel]] = {
+    "decontamination": DecontaminationTable,
+    "sft_data": SftDataTable,
+    "rl_data": RlDataTable,
+    "publish": PublishTable,
+}
 SAMPLED: dict[str, type[BaseModel]] = {
     "teacher": SampleRecipe,
     "difficulty": SampleRecipe,

@@ -8,9 +8,11 @@ from pydantic import Field
 from data_contracts.decisions import Decision
 from data_contracts.difficulty import Difficulty
 from data_contracts.manifests import RunInput
+from data_contracts.overlaps import Overlap
 from data_contracts.tasks import Task
 from pipelines.curation.recipes import RlDataRecipe
 from pipelines.curation.selection import select_rl
+from pipelines.defs.contamination import overlaps_of
 from pipelines.defs.outcome import (
     Metadata,
     Result,
@@ -58,11 +60,13 @@ def rl_dataset(store: DatasetStore, recipe: RecipeResource) -> Result:
     student = checkpoint_manifest(start_checkpoint(data, plan)).revision
     sources = [data.latest("student_tasks", student), data.latest("task_difficulty", student)]
     tasks = data.read(sources[0], Task)
-    kept, decisions = select_rl(tasks, data.read(sources[1], Difficulty), table.filters())
+    overlaps = overlaps_of(data, plan, tasks)
+    kept, decisions = select_rl(tasks, data.read(sources[1], Difficulty), table.filters(), overlaps)
     entry = data.write("rl_dataset", kept, Task, sources)
     written = data.write("rl_decisions", decisions, Decision, sources)
+    shared = data.write("rl_overlaps", overlaps, Overlap, sources)
     checks = [
-        contract_check(data, [(entry, Task), (written, Decision)]),
+        contract_check(data, [(entry, Task), (written, Decision), (shared, Overlap)]),
         accounted_check((task.key for task in tasks), decisions),
         enough_check(len(kept), table.min_rows, "rl_data"),
     ]
@@ -72,4 +76,5 @@ def rl_dataset(store: DatasetStore, recipe: RecipeResource) -> Result:
         **verdict_counts(decisions),
         "plot": dg.MetadataValue.md(counts(f"Tasks for {student}", reason_counts(decisions))),
     }
-    return released(data, {"rl_dataset": entry, "rl_decisions": written}, checks, metadata)
+    outputs = {"rl_dataset": entry, "rl_decisions": written, "rl_overlaps": shared}
+    return released(data, outputs, checks, metadata)

@@ -8,11 +8,13 @@ from pydantic import Field
 
 from data_contracts.attempts import Attempt
 from data_contracts.decisions import Decision
+from data_contracts.overlaps import Overlap
 from data_contracts.tasks import Task
 from data_contracts.token_rows import TokenRow
 from pipelines.curation.recipes import SftDataRecipe
 from pipelines.curation.selection import select_sft
 from pipelines.defs.base import base_checkpoint, sft_sources
+from pipelines.defs.contamination import overlaps_of
 from pipelines.defs.outcome import (
     Metadata,
     Result,
@@ -58,19 +60,26 @@ def sft_dataset(store: DatasetStore, recipe: RecipeResource) -> Result:
     table = plan.parse("sft_data", SftDataTable)
     sources, base = sft_sources(data, plan), data.latest("base_checkpoint")
     attempts, tasks = data.read(sources[0], Attempt), data.read(sources[1], Task)
-    kept, decisions = select_sft(attempts, table.filters(), tasks)
+    asked = {attempt.task_key for attempt in attempts}
+    overlaps = overlaps_of(data, plan, [task for task in tasks if task.key in asked], attempts)
+    kept, decisions = select_sft(attempts, table.filters(), tasks, overlaps)
     tools = {task.key: task.tools for task in tasks}
     renderer = checkpoint_renderer(base, table.family)
     rows, decisions = make_rows(kept, decisions, tools, renderer, table.max_tokens, table.train_failed_turns)
     entry = data.write("sft_dataset", rows, TokenRow, [*sources, base])
     written = data.write("sft_decisions", decisions, Decision, sources)
+    shared = data.write("sft_overlaps", overlaps, Overlap, sources)
     checks = [
-        contract_check(data, [(entry, TokenRow), (written, Decision)]),
+        contract_check(data, [(entry, TokenRow), (written, Decision), (shared, Overlap)]),
         accounted_check((attempt.key for attempt in attempts), decisions),
         enough_check(len(rows), table.min_rows, "sft_data"),
     ]
-    metadata = row_metadata(rows, decisions)
-    return released(data, {"sft_dataset": entry, "sft_decisions": written}, checks, metadata)
+    metadata = {
+        **row_metadata(rows, decisions),
+        "share_a_run_of_words_with_an_evaluation_item": len({o.key for o in overlaps}),
+    }
+    outputs = {"sft_dataset": entry, "sft_decisions": written, "sft_overlaps": shared}
+    return released(data, outputs, checks, metadata)
 
 
 def row_metadata(rows: Sequence[TokenRow], decisions: Sequence[Decision]) -> Metadata:

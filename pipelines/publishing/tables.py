@@ -9,6 +9,7 @@ from data_contracts.attempts import Attempt
 from data_contracts.decisions import Decision, Verdict
 from data_contracts.difficulty import Difficulty
 from data_contracts.manifests import EvaluationRow, RunInput
+from data_contracts.overlaps import Overlap
 from data_contracts.record import Record
 from data_contracts.storage import read_table, to_table
 from data_contracts.tasks import Split, Task
@@ -58,6 +59,7 @@ def _records(inputs: Inputs) -> list[Table]:
         ("difficulty", "Pass rate of each task for one student, with its posterior", Difficulty, ("task_difficulty",)),
         ("rl_tasks", "Tasks that RL trained on", Task, ("rl_dataset",)),
         ("decisions", "Keep or drop, with the reason, for every row", Decision, ("sft_decisions", "rl_decisions")),
+        ("contamination", "What rows share with evaluation items", Overlap, ("sft_overlaps", "rl_overlaps")),
         ("evaluation", "The report on held-out tasks", EvaluationRow, ("evaluation_report",)),
     ]
     tables = []

@@ -5,6 +5,7 @@ A new rule is a Reason, an Evidence, an option of SftDataRecipe, one function, a
 
 from data_contracts.decisions import Reason
 from pipelines.curation.recipes import SftDataRecipe
+from pipelines.curation.rules.contamination import contaminated
 from pipelines.curation.rules.declared import invalid_arguments, undeclared_tool
 from pipelines.curation.rules.errors import error_ratio, unrecovered_error
 from pipelines.curation.rules.grounding import ungrounded_answer
@@ -27,6 +28,7 @@ from pipelines.curation.rules.written import narrated_call, truncated_call
 
 RULES: tuple[Rule, ...] = (
     Rule(Reason.VOID, 1, void),
+    Rule(Reason.CONTAMINATED, 1, contaminated),
     Rule(Reason.UNLABELLED, 1, unlabelled),
     Rule(Reason.ALL_CALLS_FAILED, 1, all_failed),
     Rule(Reason.NOT_VERIFIED, 1, not_verified),

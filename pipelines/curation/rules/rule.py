@@ -8,6 +8,7 @@ from data_contracts.attempts import MODEL_FAILURES, TOOL_FAILURES, Attempt, Call
 from data_contracts.decisions import Reason
 from data_contracts.ids import canonical_json
 from data_contracts.messages import Message, Role
+from data_contracts.overlaps import Overlap
 from data_contracts.tools import ToolSpec
 from pipelines.curation.recipes import SftDataRecipe
 
@@ -38,6 +39,8 @@ class Case:
 
     attempt: Attempt
     tools: tuple[ToolSpec, ...] = ()
+    overlap: Overlap | None = None
+    """The evaluation item that the attempt or its task holds most of."""
 
     @cached_property
     def spoken_K(self) -> tuple[Message, ...]:

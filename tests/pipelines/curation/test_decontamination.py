@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.curation.decontamination import DecontaminationRecipe, contaminated, find_overlaps, index_items
+from pipelines.curation.decontamination import DecontaminationRecipe, find_overlaps, index_items
 from pipelines.curation.shingles import plain_words
 
 DATA = Path(os.environ.get("TOOLPATH_SHARED_DATA") or Path(__file__).parents[4] / "shared" / "data")
 needs_data = pytest.mark.skipif(
     not (DATA / "tasks" / "math500.jsonl.gz").is_file(), reason=f"no recorded data at {DATA} (set TOOLPATH_SHARED_DATA)"
 )
-RECIPE = DecontaminationRecipe(ngram=4, shortest=2, min_item_share=0.5)
+RECIPE = DecontaminationRecipe(ngram=4, shortest=2)
 COLUMNS = ["key", "item", "shared_words", "row_share", "item_share", "covered_share"]
 sentences = st.lists(st.sampled_from(["a", "B", "c", "…"]), max_size=9).map(" ".join)
 items_strategy = st.lists(sentences.filter(plain_words), max_size=4)
@@ -86,13 +86,6 @@ def test_equal_hashes_are_no_hit_where_words_differ():
     assert find_overlaps(forged, keys, texts).is_empty()
 
 
-def test_a_row_is_dropped_for_the_item_that_it_holds_most_of():
-    items = ["a b c d e f", "a b c d", "z b c d e f g h i"]
-    rows = [("k1", "a b c d e"), ("k2", "b c d e"), ("k3", "f g h i")]
-    found = contaminated(overlaps(items, rows), RECIPE)
-    assert found.select("key", "item", "item_share").rows() == [("k1", "i1", 1.0), ("k2", "i0", 4 / 6)]
-
-
 def test_items_have_words_and_names_of_their_own():
     with pytest.raises(ValueError, match="i1 has no words"):
         index_of(["a", "?!"])
@@ -111,7 +104,7 @@ def test_math500_is_found_inside_the_math_test_set_and_nothing_else():
     names, texts = (pl.Series([row[field] for row in items]) for field in ("unique_id", "problem"))
     keys = pl.Series([str(task["idx"]) for task in tasks])
     table = find_overlaps(index_items(names, texts, recipe), keys, pl.Series([task["problem"] for task in tasks]))
-    dropped = contaminated(table, recipe)
+    dropped = table.filter(pl.col("item_share") == 1)
     inside = {str(task["idx"]) for task in tasks if task["in_math500"]}
     assert len(inside) == len(items)
     assert set(dropped["key"]) == inside
@@ -132,5 +125,5 @@ def test_trajectories_that_quote_an_item_are_found():
     )
     wrapped = pl.Series([f"Solve this with Python.\n\n{row['problem'].upper()}\nThink first." for row in items])
     keys = pl.Series([row["unique_id"] for row in items])
-    found = contaminated(find_overlaps(index, keys, wrapped), DecontaminationRecipe())
+    found = find_overlaps(index, keys, wrapped).filter(pl.col("item_share") == 1)
     assert sorted(set(keys) - set(found["key"])) == sorted(short)

@@ -1,0 +1,43 @@
+"""Which attempts and tasks hold evaluation items, as records."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import polars as pl
+
+from data_contracts.attempts import Attempt
+from data_contracts.messages import Message, Role
+from data_contracts.overlaps import Overlap
+from data_contracts.tasks import Task
+from pipelines.curation.decontamination import EvaluationIndex, find_overlaps
+
+ROWS_AT_A_TIME = 4096
+"""Rows whose texts are laid out at once."""
+
+
+def attempt_overlaps(attempts: Iterable[Attempt], index: EvaluationIndex) -> list[Overlap]:
+    """What attempts share with the items, in any message but the system's: by key and item, in any order of attempts."""
+    return _overlaps({attempt.key: attempt.messages for attempt in attempts}, index)
+
+
+def task_overlaps(tasks: Iterable[Task], index: EvaluationIndex) -> list[Overlap]:
+    """What tasks share with the items: by key and item, in any order of tasks."""
+    return _overlaps({task.key: task.messages for task in tasks}, index)
+
+
+def worst(overlaps: Iterable[Overlap]) -> dict[str, Overlap]:
+    """By row: the item that it holds most of, then the first by name."""
+    found: dict[str, Overlap] = {}
+    for overlap in sorted(overlaps, key=lambda one: (one.key, -one.item_share, -one.row_share, one.item)):
+        found.setdefault(overlap.key, overlap)
+    return found
+
+
+def _overlaps(messages: Mapping[str, Sequence[Message]], index: EvaluationIndex) -> list[Overlap]:
+    keys = sorted(messages)
+    found: list[Overlap] = []
+    for start in range(0, len(keys), ROWS_AT_A_TIME):
+        part = keys[start : start + ROWS_AT_A_TIME]
+        texts = [(key, message.content) for key in part for message in messages[key] if message.role is not Role.SYSTEM]
+        columns = [pl.Series([pair[side] for pair in texts], dtype=pl.String) for side in (0, 1)]
+        found += [Overlap.model_validate(row) for row in find_overlaps(index, *columns).iter_rows(named=True)]
+    return found
