@@ -73,7 +73,7 @@ def _numbers(text: str) -> set[str]:
 
 def _given(text: str) -> set[float]:
     """Absolute values of the numbers and fractions of a result."""
-    fractions = {abs(int(p) / int(q)) for p, q in _FRACTION.findall(text) if int(q)}
+    fractions = {abs(float(p) / float(q)) for p, q in _FRACTION.findall(text) if float(q)}
     return fractions | {abs(float(number)) for number in _numbers(text)}
 
 
