@@ -3,10 +3,10 @@
     python benchmarks/curation.py --rows 2000 --words 600 --runs 5
 
 Texts are drawn from a fixed seed: random words, a share of them near-copies of others (--planted). The runs of both sides
-alternate, so that a busy machine slows both; times are CPU seconds of this process, single-threaded. Plain Python is what
-datatrove does, step by step: shingles joined and hashed one by one, one multiplication modulo 2^61 - 1 per hash function
-in numpy, a minimum per document (MinHash); a set of n-gram strings (decontamination). Prints per run and in the median
-the seconds of each side and their ratio, the recall of the planted copies, and what both found.
+alternate, so that a busy machine slows both; times are CPU seconds of this process, single-threaded. Plain Python is in
+datatrove's manner (datatrove itself is not run): shingles joined and hashed one by one, one multiplication modulo 2^61 - 1
+per hash function in numpy, a minimum per document (MinHash); a set of n-gram strings (decontamination). Prints per run and
+in the median the seconds of each side and their ratio, the recall of the planted copies, and what both found.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Texts as arrays of hashed units (words or characters) and of their n-grams: no Python loop over texts or words.
 
 A word is a longest run of letters and digits. ASCII letters count in lower case; characters outside ASCII count as they
-are (no Unicode case folding, no normal form), save three blocks that separate words as ASCII punctuation does: U+0080 to
+are (no Unicode case folding, no normal form), save four blocks that separate words as ASCII punctuation does: U+0080 to
 U+00BF, U+2000 to U+203F, U+2200 to U+22FF (mathematical operators) and U+3000 to U+303F. Texts written without spaces
 between words have words as long as clauses: take characters for them.
 """
