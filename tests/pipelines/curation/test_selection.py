@@ -1,6 +1,7 @@
 """What is kept, what is dropped and why; whatever the order of rows."""
 
 import json
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,8 @@ from data_contracts.decisions import Reason, Verdict
 from pipelines.curation.difficulty import measure_difficulty
 from pipelines.curation.duplicates import find_duplicates
 from pipelines.curation.funnel import check_accounted
+from pipelines.curation.histogram import Bucket
+from pipelines.curation.near_duplicates import NearDuplicateRecipe
 from pipelines.curation.recipes import RlDataRecipe, SftDataRecipe
 from pipelines.curation.selection import select_rl, select_sft
 from rollout.statistics import BetaPosterior
@@ -193,3 +196,33 @@ def test_the_filter_version_tells_recipes_apart():
     _, (loose,) = select_sft([attempt("a")], SftDataRecipe(verified=False))
     assert strict.filter_version.startswith("sft-2+")
     assert strict.filter_version != loose.filter_version
+
+
+def test_of_near_duplicates_the_one_with_the_fewest_failures_stays():
+    words = " ".join(f"word{i}" for i in range(60))
+    texts = {"a": f"{words} one", "b": f"{words} two", "c": "something else altogether " * 5}
+    statuses = {"a": (CallStatus.ERROR, CallStatus.OK), "b": (CallStatus.OK,), "c": (CallStatus.OK,)}
+    rows = [attempt(key, f"t{key}", statuses=statuses[key], answer=text) for key, text in texts.items()]
+    recipe = SftDataRecipe(near_duplicates=NearDuplicateRecipe(threshold=0.7))
+    for order in (rows, rows[::-1]):
+        kept, decisions = select_sft(order, recipe)
+        assert [row.key for row in kept] == ["b", "c"]
+        (gone,) = [d for d in decisions if d.verdict is Verdict.DROP]
+        assert (gone.subject, gone.reason, json.loads(gone.evidence)["of"]) == ("a", Reason.NEAR_DUPLICATE, "b")
+    assert len(select_sft(rows, SftDataRecipe())[0]) == 3
+
+
+def test_the_histogram_takes_the_largest_subset_of_its_shape():
+    tasks = [task(n) for n in range(12)]
+    rights = {t.key: c for t, c in zip(tasks, [1] * 6 + [4] * 4 + [7] * 2, strict=True)}
+    rows = [
+        attempt(f"{key}{i}", key, outcome=Outcome.CORRECT if i < c else Outcome.WRONG)
+        for key, c in rights.items()
+        for i in range(8)
+    ]
+    wanted = {Bucket.HARD: 0.5, Bucket.MEDIUM: 0.25, Bucket.EASY: 0.25}
+    kept, decisions = select_rl(tasks, measure_difficulty(rows), RlDataRecipe(histogram=wanted))
+    assert Counter(rights[t.key] for t in kept) == {1: 4, 4: 2, 7: 2}
+    assert Counter(d.reason for d in decisions) == {Reason.PASSED: 8, Reason.HISTOGRAM: 4}
+    with pytest.raises(ValueError, match="sum to 1"):
+        RlDataRecipe(histogram={Bucket.HARD: 0.5})
