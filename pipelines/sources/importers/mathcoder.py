@@ -22,7 +22,7 @@ PYTHON = ToolSpec(
     parameters=canonical_json({"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]}),
 )
 
-_ERROR = re.compile(r"Traceback|\w+Error")
+_ERROR = re.compile(r"Traceback|\wError")
 _PATH = re.compile(
     r"(?P<model>[^/]+)/(?P<part>[^/]+)/[^/]*?-(?P<run>\d{8}-\d{4})-(?P<label>correct|wrong)\.jsonl(?:\.gz)?$"
 )

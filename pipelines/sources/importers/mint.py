@@ -4,6 +4,8 @@ One task is run under several budgets of turns. What the harness took for a call
 `<solution>` it executes nothing; where `<execute>` is missing it takes fenced code from some models; what it does not
 understand it answers so. The last message's execution is not in the log: its status is UNKNOWN.
 
+Prompt and observations tell the budget that is left: a copy is a run whose messages of the model are the same.
+
 A run without any message of the model, and one that the model's server refused for another reason than the length of
 the context, is a crashed run.
 """
@@ -30,7 +32,7 @@ WRONG = "Your answer is wrong"
 TOO_LONG = "reduce the length"
 
 _CODE = re.compile(r"<execute>(.*?)</execute>|```(?:python)?\s(.*?)```", re.DOTALL)
-_ERROR = re.compile(r"Traceback|\w+Error|^Error", re.MULTILINE)
+_ERROR = re.compile(r"Traceback|\wError|^Error", re.MULTILINE)
 _PATH = re.compile(r"(?P<model>[^/]+)/(?:F=[^/]+/)?(?P<budget>max\d+)[^/]*/(?:.*/)?(?P<part>[^/]+)/[^/]+$")
 
 
@@ -90,7 +92,7 @@ class MintImporter:
             outcome=_outcome(raw.state, transcript),
             rewards=(RewardPart(name="recorded", value=float(raw.state.success), version="mint-log"),),
             flags=_flags(raw.state, transcript),
-            fingerprint=content_hash([message.content for message in raw.state.history]),
+            fingerprint=content_hash([message.content for message in raw.state.history if message.role == "assistant"]),
             further=RepeatKind.BUDGET,
         )
         return [recording]
@@ -100,13 +102,15 @@ def _transcript(state: _State) -> Transcript:
     """The first user message is the prompt, with a worked example in it."""
     builder, calling, num_calls = TranscriptBuilder(error_if(_ERROR.search)), False, 0
     for message, answer in zip(state.history, [*state.history[1:], None], strict=True):
-        if message.role == "user":
-            (builder.result if calling else lambda text: builder.say(Role.USER, text))(message.content)
-            calling = False
-        else:
+        if message.role == "assistant":
             calling = _is_call(message.content, answer, num_calls < state.agent_action_count.use_tool)
             num_calls += calling
             builder.turn(message.content, [_asked(message.content)] if calling else [])
+        elif calling:
+            builder.result(message.content)
+            calling = False
+        else:
+            builder.say(Role.USER, message.content)
     return builder.build()
 
 

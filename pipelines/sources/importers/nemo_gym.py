@@ -20,7 +20,7 @@ from pipelines.sources.importers.transcript import AskedCall, Transcript, Transc
 
 HEAD_CHARS = 2000
 
-_ERROR = re.compile(r"Traceback|\w+Error\b")
+_ERROR = re.compile(r"Traceback|\wError\b")
 
 
 class _Input(Raw):

@@ -61,7 +61,8 @@ class Recording:
     flags: Iterable[Flag]
     """In any order."""
     fingerprint: str
-    """Hash of the raw transcript, ids of calls included: equal for byte-identical records."""
+    """Hash of the raw transcript, ids of calls included: equal for byte-identical records. What a harness says about the
+    run itself (MINT: turns that are left) stays out."""
     further: RepeatKind
     """What a further attempt of the same policy at the same task is, when it is no copy."""
     answer: str | None = None

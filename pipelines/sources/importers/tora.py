@@ -23,7 +23,7 @@ PYTHON = ToolSpec(
 )
 
 _BLOCK = re.compile(r"```(python|output)\n(.*?)```\n?", re.DOTALL)
-_ERROR = re.compile(r"Traceback|\w+Error")
+_ERROR = re.compile(r"Traceback|\wError")
 
 
 class _Row(Raw):

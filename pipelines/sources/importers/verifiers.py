@@ -24,7 +24,7 @@ JUDGES = ("correct_answer_reward_func", "check_answer_reward_func", "judge_rewar
 MATH_ENVIRONMENTS = frozenset({"gsm8k", "math_python"})
 
 _ERROR = re.compile(
-    r"^Traceback|\w+Error\b|^Invalid section_id|unexpected keyword argument|missing \d+ required|^'[^']*'$"
+    r"^Traceback|\wError\b|^Invalid section_id|unexpected keyword argument|missing \d+ required|^'[^']*'$"
 )
 """Results that are the text of an exception; a bare quoted string is what KeyError prints."""
 _PLACE = re.compile(r"(?P<environment>[^/]+?)--(?P<model>[^/]+)/(?P<run>[^/]+)/[^/]+$")

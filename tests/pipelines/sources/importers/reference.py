@@ -12,7 +12,7 @@ from data_contracts.messages import Role
 from pipelines.curation.figures import success_of
 from rollout.verdicts import LABELLED
 
-MINT_ERROR = re.compile(r"Traceback|\w+Error|^Error", re.MULTILINE)
+MINT_ERROR = re.compile(r"Traceback|\wError|^Error", re.MULTILINE)
 FAILED_RUNS = ("mint", "agentdojo")
 
 
