@@ -19,13 +19,17 @@ from pipelines.sources.suites import held_out_items, suite_items
 from tests.pipelines.curation.made import attempt, task
 
 ITEM = "How many ways are there to put four balls into three boxes"
-INDEX = index_items(pl.Series(["suite/1", "suite/2"]), pl.Series([ITEM, "What is two plus two in base three today"]), DecontaminationRecipe())
+INDEX = index_items(
+    pl.Series(["suite/1", "suite/2"]),
+    pl.Series([ITEM, "What is two plus two in base three today"]),
+    DecontaminationRecipe(),
+)
 NO_CALL = SftDataRecipe(needs_tool_call=False)
 
 
 def saying(key: str, *texts: str, role: Role = Role.USER):
     messages = tuple(Message(role=role, content=text) for text in texts)
-    return attempt(key, key).model_copy(update={"messages": messages})
+    return attempt(key, key, statuses=()).model_copy(update={"messages": messages})
 
 
 def overlap(key: str, item: str, share: float, row_share: float = 0.5) -> Overlap:
@@ -67,7 +71,10 @@ def test_a_contaminated_task_is_no_task_for_rl():
     tasks = [task(1), task(2)]
     attempts = [attempt(f"{t.key}{i}", t.key) for t in tasks for i in range(2)]
     kept, decisions = select_rl(
-        tasks, measure_difficulty(attempts), RlDataRecipe(drop_uniform_groups=False), [overlap(tasks[0].key, "s/1", 1.0)]
+        tasks,
+        measure_difficulty(attempts),
+        RlDataRecipe(drop_uniform_groups=False),
+        [overlap(tasks[0].key, "s/1", 1.0)],
     )
     assert [one.key for one in kept] == [tasks[1].key]
     assert {one.subject: one.reason for one in decisions}[tasks[0].key] is Reason.CONTAMINATED
@@ -81,7 +88,12 @@ def test_held_out_tasks_are_items_and_training_tasks_are_not():
 
 
 def test_a_suite_is_read_with_names_of_its_own_or_its_lines(tmp_path):
-    rows = [{"problem": "Why?", "unique_id": "u/1"}, {"question": "How?", "id": 7}, {"question": "When?"}, {"question": "Who?", "id": 7}]
+    rows = [
+        {"problem": "Why?", "unique_id": "u/1"},
+        {"question": "How?", "id": 7},
+        {"question": "When?"},
+        {"question": "Who?", "id": 7},
+    ]
     path = tmp_path / "exam.jsonl.gz"
     path.write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
     assert [(item.name, item.text) for item in suite_items(path)] == [
@@ -89,7 +101,9 @@ def test_a_suite_is_read_with_names_of_its_own_or_its_lines(tmp_path):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("line", "words"), [('{"answer": 3}', "exam.jsonl:1: no question"), ("{", "exam.jsonl:1: not JSON")])
+@pytest.mark.parametrize(
+    ("line", "words"), [('{"answer": 3}', "exam.jsonl:1: no question"), ("{", "exam.jsonl:1: not JSON")]
+)
 def test_a_suite_with_a_bad_line_is_refused_by_place(tmp_path, line, words):
     (tmp_path / "exam.jsonl").write_text(line + "\n")
     with pytest.raises(ValueError, match=words):
