@@ -78,6 +78,8 @@ class Reason(StrEnum):
     """More tokens than the recipe's limit."""
     OVER_QUOTA = "over_quota"
     """The task has as many kept attempts as the recipe allows."""
+    OVER_BUDGET = "over_budget"
+    """The recipe has room for fewer rows, and others were chosen."""
     TOO_EASY = "too_easy"
     """Pass rate above the recipe's window."""
     TOO_HARD = "too_hard"

@@ -3,16 +3,20 @@
 import ast
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from data_contracts.attempts import Attempt, CallRecord
 from pipelines.curation.arrays import Vectors
+from pipelines.curation.hashing_vectoriser import HashingVectoriser
 from pipelines.curation.neighbours import distances, nearest
 
 UNPARSED = "unparsed"
+MAX_PROGRAM = 100_000
+"""Characters; a longer program is not parsed: parsing takes memory in proportion."""
 CODE_ARGUMENTS = ("code", "source", "script")
 """Arguments of a call that hold a program."""
 
@@ -50,6 +54,13 @@ def vendi_score(vectors_ND: Vectors) -> float:
     positive = values[values > 0]
     shares = positive / positive.sum()
     return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def diversity_of_texts(texts: Sequence[str]) -> float | None:
+    """Vendi score of texts under the built-in vectoriser; None where none has content."""
+    vectors_ND = HashingVectoriser().embed(pl.Series(texts, dtype=pl.String))
+    said_ND = vectors_ND[np.linalg.norm(vectors_ND, axis=1) > 0]
+    return vendi_score(said_ND) if len(said_ND) else None
 
 
 def coverage(whole_ND: Vectors, subset_MD: Vectors, radius: float) -> Coverage:
@@ -93,6 +104,8 @@ def _program(call: CallRecord) -> str | None:
 
 
 def _shape(program: str) -> Iterable[str]:
+    if len(program) > MAX_PROGRAM:
+        return [UNPARSED]
     # A program of the model may be anything: parsing fails on syntax, null bytes or surrogates (ValueError) and depth.
     try:
         with warnings.catch_warnings(action="ignore"):

@@ -8,6 +8,7 @@ import polars as pl
 
 from data_contracts.attempts import Attempt, Outcome, RepeatKind
 from data_contracts.decisions import Reason
+from pipelines.curation.choice import Aspect, Method, choose
 from pipelines.curation.duplicates import find_duplicates, transcript_text
 from pipelines.curation.near_duplicates import find_near_duplicates
 from pipelines.curation.recipes import C2, SftDataRecipe
@@ -51,6 +52,15 @@ class NearDuplicateOf(Evidence):
 
     of: str
     similarity: float
+
+
+@dataclass(frozen=True)
+class OverBudget(Evidence):
+    """The budget and how it was filled."""
+
+    max_rows: int
+    method: Method
+    aspect: Aspect
 
 
 @dataclass(frozen=True)
@@ -134,6 +144,17 @@ def over_quota(attempts: Sequence[Attempt], passed: Sequence[Attempt], recipe: S
     return dict.fromkeys(_beyond(by_task.values(), recipe.max_per_task), finding)
 
 
+def over_budget(attempts: Sequence[Attempt], passed: Sequence[Attempt], recipe: SftDataRecipe) -> Mapping[str, Finding]:
+    """Attempts that were not chosen for the budget."""
+    if recipe.budget is None:
+        return {}
+    chosen = choose(passed, recipe.budget)
+    finding = Finding(
+        Reason.OVER_BUDGET, OverBudget(recipe.budget.max_rows, recipe.budget.method, recipe.budget.aspect)
+    )
+    return dict.fromkeys((attempt.key for attempt in passed if attempt.key not in chosen), finding)
+
+
 def _beyond(groups: Iterable[Sequence[str]], quota: int) -> Iterable[str]:
     return (key for keys in groups for key in keys[quota:])
 
@@ -143,5 +164,6 @@ GROUP_RULES: tuple[GroupRule, ...] = (
     GroupRule("duplicate", 1, duplicates),
     GroupRule("near_duplicate", 1, near_duplicates),
     GroupRule("over_quota", 1, over_quota),
+    GroupRule("over_budget", 1, over_budget),
 )
 """In the order in which they are asked."""

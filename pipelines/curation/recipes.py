@@ -7,7 +7,9 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from data_contracts.attempts import Flag
 from data_contracts.ids import content_hash
+from pipelines.curation.choice import BudgetRecipe
 from pipelines.curation.histogram import Bucket, check_target
 from pipelines.curation.near_duplicates import NearDuplicateRecipe
 
@@ -75,8 +77,9 @@ class SftDataRecipe(_FilterRecipe):
     drop_duplicates: bool = True
     needs_tool_call: bool = True
     """Keep attempts that called a tool only."""
-    drop_flags: tuple[str, ...] = ()
-    """Importers' flags of attempts to drop, e.g. `oracle_hint`."""
+    drop_flags: tuple[Flag, ...] = (Flag.SEARCH_TREE, Flag.MISSING_PROMPT, Flag.INJECTION_SUCCEEDED)
+    """Importers' flags of attempts to drop: by default those of transcripts that no model read as they stand, and of agents
+    that obeyed an attacker."""
     keep_recovered: bool = True
     """A call that was refused or failed counts as no undeclared, invalid or truncated one where a later call succeeded.
     With `train_failed_turns = false` its turn is context only."""
@@ -107,6 +110,8 @@ class SftDataRecipe(_FilterRecipe):
     """Drop what says nearly the same as another attempt that passed; None: only exact duplicates go."""
     max_per_task: int | None = Field(default=None, ge=1)
     """At most so many attempts per task, the first by key; None: all."""
+    budget: BudgetRecipe | None = None
+    """At most so many attempts in all, and which; None: all."""
 
 
 class RlDataRecipe(_FilterRecipe):

@@ -11,6 +11,8 @@ from data_contracts.decisions import Decision
 from data_contracts.overlaps import Overlap
 from data_contracts.tasks import Task
 from data_contracts.token_rows import TokenRow
+from pipelines.curation.choice import Aspect, text_of
+from pipelines.curation.diversity import diversity_of_texts
 from pipelines.curation.recipes import SftDataRecipe
 from pipelines.curation.selection import select_sft
 from pipelines.defs.base import base_checkpoint, sft_sources
@@ -76,10 +78,20 @@ def sft_dataset(store: DatasetStore, recipe: RecipeResource) -> Result:
     ]
     metadata = {
         **row_metadata(rows, decisions),
+        **diversity_metadata(attempts, kept),
         "share_a_run_of_words_with_an_evaluation_item": len({o.key for o in overlaps}),
     }
     outputs = {"sft_dataset": entry, "sft_decisions": written, "sft_overlaps": shared}
     return released(data, outputs, checks, metadata)
+
+
+def diversity_metadata(before: Sequence[Attempt], after: Sequence[Attempt]) -> Metadata:
+    """Vendi scores, the effective number of different rows, of questions and of tool behaviour, before and after."""
+    return {
+        f"vendi_{aspect.value}_{when}": diversity_of_texts([text_of(attempt, aspect) for attempt in attempts])
+        for aspect in (Aspect.QUESTION, Aspect.CALLS)
+        for when, attempts in (("before", before), ("after", after))
+    }
 
 
 def row_metadata(rows: Sequence[TokenRow], decisions: Sequence[Decision]) -> Metadata:

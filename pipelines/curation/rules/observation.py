@@ -3,10 +3,11 @@
 import re
 from dataclasses import dataclass
 
+from data_contracts.attempts import Flag
 from pipelines.curation.recipes import SftDataRecipe
 from pipelines.curation.rules.rule import Case, Evidence, excerpt
 
-FLAG = "invented_observation"
+FLAG = Flag.INVENTED_OBSERVATION
 """The flag of importers whose text protocol says more than the patterns here can see."""
 TAGS = (
     "<tool_response>",
