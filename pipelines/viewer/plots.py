@@ -10,6 +10,8 @@ COLOURS = (
     "#e08fb4", "#5a5f73", "#a5c663",
 )  # fmt: skip
 BLUE = COLOURS[0]
+MAX_GROUPS = 12
+"""Groups that a legend has room for."""
 MAX_BARS = 24
 """Bars that a picture has room for; the largest are shown, and the title says how many there are."""
 
@@ -44,17 +46,31 @@ def counts(title: str, values: Mapping[str, int]) -> str:
 
 
 def histogram(title: str, x_label: str, groups: Mapping[str, Sequence[float]], num_bins: int, top: float = 1.0) -> str:
-    """Histograms of values in [0, top], stacked by group."""
+    """Histograms of values in [0, top], stacked by group; the smallest of more than MAX_GROUPS groups are one."""
+    shown = _largest(groups)
 
     def draw(axes: Any) -> None:
         width = top / num_bins
         edges = [(i - 0.5) * width for i in range(num_bins + 2)]
-        colours = [COLOURS[i % len(COLOURS)] for i in range(len(groups))]
-        axes.hist(list(groups.values()), bins=edges, stacked=True, label=list(groups), color=colours, rwidth=0.9)
+        colours = [COLOURS[i % len(COLOURS)] for i in range(len(shown))]
+        if shown:  # matplotlib takes no colours for no groups
+            axes.hist(list(shown.values()), bins=edges, stacked=True, label=list(shown), color=colours, rwidth=0.9)
+            axes.legend(frameon=False, fontsize=8)
         axes.set(title=title, xlabel=x_label, ylabel="tasks")
-        axes.legend(frameon=False, fontsize=8)
 
     return _picture(title, draw)
+
+
+def _largest(groups: Mapping[str, Sequence[float]]) -> dict[str, Sequence[float]]:
+    """The groups in their order; of too many, the largest, and the others together."""
+    if len(groups) <= MAX_GROUPS:
+        return dict(groups)
+    by_size = sorted(groups, key=lambda name: (-len(groups[name]), name))
+    large = set(by_size[: MAX_GROUPS - 1])
+    rest = [value for name in by_size[MAX_GROUPS - 1 :] for value in groups[name]]
+    return {name: values for name, values in groups.items() if name in large} | {
+        f"{len(groups) - len(large)} others": rest
+    }
 
 
 def curves(title: str, x_label: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> str:

@@ -1,0 +1,45 @@
+"""Plots: pictures inside Markdown, also of more than a picture has room for."""
+
+import base64
+import io
+import warnings
+
+import pytest
+from matplotlib.image import imread
+
+from pipelines.viewer.plots import MAX_GROUPS, _largest, counts, curves, histogram, interval_bars
+
+FEW = {"a": [0.0, 0.5], "b": [1.0]}
+MANY = {f"domain {n:02}": [n / 200] * (1 + n % 7) for n in range(150)}
+
+
+def picture(markdown: str):
+    title, data = markdown.removeprefix("![").split("](data:image/png;base64,")
+    return title, imread(io.BytesIO(base64.b64decode(data.removesuffix(")"))))
+
+
+@pytest.mark.parametrize("groups", [FEW, MANY, {}])
+def test_a_histogram_is_a_picture_without_complaints(groups):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        title, pixels = picture(histogram("Pass rates", "share", groups, 8))
+    assert title == "Pass rates"
+    assert pixels[..., :3].std() > 0.02
+
+
+def test_of_too_many_groups_the_largest_stay_and_nothing_is_lost():
+    shown = _largest(MANY)
+    assert len(shown) == MAX_GROUPS
+    assert sum(map(len, shown.values())) == sum(map(len, MANY.values()))
+    assert min(len(values) for name, values in shown.items() if "others" not in name) == 7
+    assert _largest(FEW) == FEW
+
+
+def test_the_other_plots_are_pictures():
+    bars = counts("Funnel", {f"reason {n}": n for n in range(40)})
+    lines = curves("Curve", "step", {"loss": [(0, 1.0), (1, 0.5)], "accuracy": [(1, 0.5)]})
+    intervals = interval_bars("Report", {"all": {"sft": (0.5, 0.4, 0.6), "rl": (0.7, 0.6, 0.8)}, "scarce": {}})
+    for markdown, title in ((bars, "Funnel"), (lines, "Curve"), (intervals, "Report")):
+        shown, pixels = picture(markdown)
+        assert shown == title
+        assert pixels[..., :3].std() > 0.05
