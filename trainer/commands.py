@@ -34,7 +34,13 @@ def init(run: Run) -> None:
     recipe = parse_recipe(InitRecipe, "init", run.spec.recipe)
     torch.set_num_threads(recipe.threads)
     if recipe.model == SCRATCH:
-        tokenizer = train_tokenizer(_teacher_texts(run), recipe.vocab_size, recipe.min_frequency, recipe.max_positions)
+        tokenizer = train_tokenizer(
+            _teacher_texts(run),
+            recipe.vocab_size,
+            recipe.min_frequency,
+            recipe.max_positions,
+            recipe.word_boundaries,
+        )
         model = random_model(recipe, tokenizer, run.spec.seed)
     else:
         if not Path(recipe.model).is_dir() and recipe.revision is None:

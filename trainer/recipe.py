@@ -36,6 +36,8 @@ class InitRecipe(Recipe):
     """Tokens, the 256 bytes and the control tokens included."""
     min_frequency: int = Field(2, ge=1)
     """Fewest occurrences of a merged token."""
+    word_boundaries: bool = False
+    """Tokens stay inside words: much faster to learn from much text. False: frequent phrases become one token."""
     hidden_size: int = Field(128, ge=8)
     num_layers: int = Field(4, ge=1)
     num_heads: int = Field(4, ge=1)

@@ -16,11 +16,14 @@ SPECIAL = (END_OF_TEXT, IM_START, IM_END)
 _MARKER = re.compile("|".join(map(re.escape, MARKERS)))
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int, min_frequency: int, max_positions: int) -> Any:
+def train_tokenizer(
+    texts: Iterable[str], vocab_size: int, min_frequency: int, max_positions: int, word_boundaries: bool = False
+) -> Any:
     """Byte-level BPE over `texts`, with Qwen3's control tokens after the learned ones; control tokens in the texts part them.
 
-    No pattern cuts the text into words, only line ends and single digits stand alone: frequent phrases become one token,
-    which keeps sequences short, and numbers are read digit by digit. Raises ValueError without texts.
+    Line ends and single digits stand alone: numbers are read digit by digit. Without `word_boundaries` nothing else cuts the
+    text: frequent phrases become one token, which keeps sequences short. With them, words are cut as in GPT-2.
+    Raises ValueError without texts.
     """
     texts = list(texts)
     if not texts:
@@ -32,7 +35,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, min_frequency: int, m
         [
             pre_tokenizers.Split(Regex(r"\n"), "isolated"),
             pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=word_boundaries),
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()

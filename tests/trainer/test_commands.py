@@ -150,6 +150,13 @@ def test_frequent_phrases_are_single_tokens():
     assert len(tokenizer.encode(texts[7])) == 7  # marker, role, line end, phrase, digit, full stop, marker
 
 
+def test_with_word_boundaries_no_token_crosses_words():
+    texts = [f"<|im_start|>assistant\nThe answer is {i}.<|im_end|>" for i in range(40)]
+    tokenizer = train_tokenizer(texts, vocab_size=320, min_frequency=2, max_positions=64, word_boundaries=True)
+    ids = tokenizer.encode("The answer is 12")
+    assert [tokenizer.decode([i]) for i in ids] == ["The", " answer", " is", " ", "1", "2"]
+
+
 def test_equal_inputs_give_equal_checkpoints_and_another_seed_another(house, tmp_path):
     words = ("init", "--recipe", house.recipe, "--attempts", house.attempts, "--tasks", house.tasks)
     assert command(*words, "--out", tmp_path / "again") == 0
