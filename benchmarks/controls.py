@@ -27,6 +27,8 @@ from pipelines.store import Store
 from rollout.statistics import paired_t_interval, t_interval
 
 SEEDED = ("tasks", "teacher", "init", "sft", "difficulty", "rl", "evaluation")
+ONE_THREAD = ("sft.threads=1", "rl.threads=1", "difficulty.engine.num_threads=1", "evaluation.engine.num_threads=1")
+"""Several seeds share the cores."""
 CONTINUED, SHUFFLED, OFFSET = "sft, continued", "rl, shuffled rewards", "sft, tool off by one"
 PAIRS = (("rl", "sft"), ("rl", CONTINUED), ("rl", SHUFFLED), ("sft", "base"), ("sft", "sft, tool disabled"))
 GROUPS = ("all", "common", "scarce")
@@ -41,7 +43,7 @@ def environment(folder: Path) -> dict[str, str]:
 def walk(folder: Path, seed: int, overrides: Sequence[str]) -> None:
     """`toolpath run` with everything seeded by `seed`."""
     folder.mkdir(parents=True, exist_ok=True)
-    sets = [f"{table}.seed={seed}" for table in SEEDED] + list(overrides)
+    sets = [f"{table}.seed={seed}" for table in SEEDED] + [*ONE_THREAD, *overrides]
     command = [sys.executable, "-m", "pipelines.cli", "run", *(word for s in sets for word in ("--set", s))]
     with (folder / "walk.log").open("a") as log:
         subprocess.run(command, env=environment(folder), stdout=log, stderr=subprocess.STDOUT, check=True)

@@ -1,5 +1,6 @@
 """What every process of its own has in common: a spec in, a result out, clear words for mistakes."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,6 +39,13 @@ def input_of(spec: RunSpec, name: str) -> RunInput:
         if given.name == name:
             return given
     raise ValueError(f"{spec.kind.value} needs an input {name!r}; the spec has {[i.name for i in spec.inputs]}")
+
+
+def use_threads(number: int) -> None:
+    """Let torch compute on so many CPU threads, at most one per core that this process may run on."""
+    import torch
+
+    torch.set_num_threads(min(number, len(os.sched_getaffinity(0))))
 
 
 def guarded(main: Callable[[], None]) -> int:

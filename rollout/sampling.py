@@ -21,7 +21,7 @@ from rollout.agent import Setting
 from rollout.checkpoint import load_model, read_checkpoint_manifest
 from rollout.engines import Engine
 from rollout.groups import Job, run_attempts
-from rollout.process import finished, input_of, write_result
+from rollout.process import finished, input_of, use_threads, write_result
 from rollout.progress import Progress
 from rollout.recipe import AttemptsRecipe, EngineRecipe, OpenAIRecipe, SampleRecipe, ScriptedRecipe, TransformersRecipe
 from rollout.rendering import Renderer
@@ -131,13 +131,12 @@ def _engine(spec: RunSpec, recipe: AttemptsRecipe, stack: ExitStack) -> tuple[En
 def _checkpoint_engine(
     spec: RunSpec, recipe: AttemptsRecipe, engine: TransformersRecipe
 ) -> tuple[Engine, Policy, Renderer | None]:
-    import torch
 
     from rollout.engines.transformers import Sampling, TransformersEngine
 
     given = input_of(spec, "checkpoint")
     manifest = read_checkpoint_manifest(Path(given.path), given.content_hash)
-    torch.set_num_threads(engine.num_threads)
+    use_threads(engine.num_threads)
     model, tokenizer = load_model(Path(given.path))
     renderer = Renderer(tokenizer, recipe.family)
     sampling = Sampling(engine.temperature, engine.top_p, engine.max_turn_tokens)

@@ -5,8 +5,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from data_contracts.attempts import Attempt
 from data_contracts.manifests import CheckpointManifest, RunKind, RunResult
 from data_contracts.storage import read_dataset, read_table
@@ -14,6 +12,7 @@ from data_contracts.tasks import Task
 from data_contracts.token_rows import TokenRow
 from rollout.agent import derived_seed
 from rollout.checkpoint import read_checkpoint_manifest
+from rollout.process import use_threads
 from rollout.rendering import Family
 from rollout.rendering.family import prompt_pieces, visible
 from trainer import rl, sft
@@ -32,7 +31,7 @@ from trainer.student import random_model, train_tokenizer
 def init(run: Run) -> None:
     """Make the first checkpoint of a student."""
     recipe = parse_recipe(InitRecipe, "init", run.spec.recipe)
-    torch.set_num_threads(recipe.threads)
+    use_threads(recipe.threads)
     if recipe.model == SCRATCH:
         tokenizer = train_tokenizer(
             _teacher_texts(run),
@@ -72,7 +71,7 @@ def _teacher_texts(run: Run) -> list[str]:
 
 def start(run: Run, recipe: TrainRecipe) -> tuple[CheckpointManifest, Learner, Any]:
     """The checkpoint that training starts from, as (manifest, learner, tokenizer)."""
-    torch.set_num_threads(recipe.threads)
+    use_threads(recipe.threads)
     source = run.input(CHECKPOINT)
     manifest = read_checkpoint_manifest(Path(source.path), source.content_hash)
     device = run.world.device
