@@ -31,7 +31,8 @@ def unit_rows(values_ND: NDArray[np.floating[Any]]) -> Vectors:
         bad = int(np.flatnonzero(~np.isfinite(values_ND).all(axis=1))[0])
         raise ValueError(f"vector {bad} is not finite: look at the text or the model that made it")
     norms_N = np.linalg.norm(values_ND, axis=1, keepdims=True)
-    return (values_ND / np.where(norms_N > 0, norms_N, 1.0)).astype(np.float32)
+    unit_ND: Vectors = (values_ND / np.where(norms_N > 0, norms_N, 1.0)).astype(np.float32)
+    return unit_ND
 
 
 @dataclass(frozen=True)
