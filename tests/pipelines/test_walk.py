@@ -132,9 +132,10 @@ def test_a_failed_check_is_not_released(walked: Walk, tmp_path):
 
 def test_a_mistake_is_one_message(tmp_path):
     code, output = finish(start(tmp_path, "teacher.engine.kind=scriptd"))
-    assert code == 1, output
-    assert "error: teacher_attempts: sample failed (exit code 2): error: engine" in output
-    assert "Traceback" not in output
+    assert code == 2, output
+    assert output.startswith("error: recipe [teacher] engine: Input tag 'scriptd'")
+    assert output.count("\n") == 1
+    assert not any(tmp_path.iterdir())
 
 
 def test_runs_of_living_processes_are_left_alone(instance):
