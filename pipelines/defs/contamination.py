@@ -9,7 +9,7 @@ from data_contracts.attempts import Attempt
 from data_contracts.overlaps import Overlap
 from data_contracts.tasks import Task
 from pipelines.curation.contamination import attempt_overlaps, task_overlaps
-from pipelines.curation.decontamination import DecontaminationRecipe, EvaluationIndex, index_items
+from pipelines.curation.decontamination import DecontaminationRecipe, index_items
 from pipelines.recipe import Recipe, parse_table
 from pipelines.sources.suites import Item, held_out_items, suite_items
 from pipelines.store import Store
@@ -29,7 +29,12 @@ def parse_decontamination(recipe: Recipe) -> DecontaminationTable:
 
 def overlaps_of(store: Store, recipe: Recipe, tasks: Sequence[Task], attempts: Sequence[Attempt] = ()) -> list[Overlap]:
     """What tasks and attempts share with the evaluation items, by key and item."""
-    index = _index(_items(store, recipe), parse_decontamination(recipe))
+    items = _items(store, recipe)
+    names, texts = (
+        pl.Series([i.name for i in items], dtype=pl.String),
+        pl.Series([i.text for i in items], dtype=pl.String),
+    )
+    index = index_items(names, texts, parse_decontamination(recipe))
     return [*attempt_overlaps(attempts, index), *task_overlaps(tasks, index)]
 
 
@@ -38,16 +43,3 @@ def _items(store: Store, recipe: Recipe) -> list[Item]:
     own = held_out_items(store.read(store.latest("tasks"), Task)) if "tasks" in recipe.tables else []
     suites = [suite_items(Path(path).expanduser()) for path in parse_decontamination(recipe).suites]
     return [*own, *(item for suite in suites for item in suite)]
-
-
-def _index(items: Sequence[Item], table: DecontaminationTable) -> EvaluationIndex:
-    names, texts = (pl.Series([side(item) for item in items], dtype=pl.String) for side in (_name, _text))
-    return index_items(names, texts, DecontaminationRecipe(ngram=table.ngram, shortest=table.shortest))
-
-
-def _name(item: Item) -> str:
-    return item.name
-
-
-def _text(item: Item) -> str:
-    return item.text

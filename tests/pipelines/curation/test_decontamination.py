@@ -2,8 +2,6 @@
 
 import gzip
 import json
-import os
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,11 +10,8 @@ from hypothesis import strategies as st
 
 from pipelines.curation.decontamination import DecontaminationRecipe, find_overlaps, index_items
 from pipelines.curation.shingles import plain_words
+from tests.recorded_data import DATA, needs_data
 
-DATA = Path(os.environ.get("TOOLPATH_SHARED_DATA") or Path(__file__).parents[4] / "shared" / "data")
-needs_data = pytest.mark.skipif(
-    not (DATA / "tasks" / "math500.jsonl.gz").is_file(), reason=f"no recorded data at {DATA} (set TOOLPATH_SHARED_DATA)"
-)
 RECIPE = DecontaminationRecipe(ngram=4, shortest=2)
 COLUMNS = ["key", "item", "shared_words", "row_share", "item_share", "covered_share"]
 sentences = st.lists(st.sampled_from(["a", "B", "c", "…"]), max_size=9).map(" ".join)

@@ -417,7 +417,7 @@ def test_what_only_looks_like_a_secret_is_spared(text):
 @pytest.mark.parametrize(
     ("text", "home"),
     [
-        ('File "/home/jsmith/work/a.py", line 3', "/home/"),
+        ('File "/home/jsmith/notes/a.py", line 3', "/home/"),
         ("/Users/annika.b/Desktop/notes.txt", "/Users/"),
         ("C:\\Users\\Piotr\\data.csv", "C:\\Users\\"),
         ("C:\\\\Users\\\\Piotr\\\\data.csv", "C:\\\\Users\\\\"),

@@ -1,9 +1,7 @@
 """What the rules find in recorded attempts of three sources: the counts that were read by eye, and no good row lost."""
 
-import os
 from collections import Counter
 from functools import cache
-from pathlib import Path
 
 import pytest
 
@@ -12,11 +10,9 @@ from data_contracts.decisions import Verdict
 from pipelines.curation.recipes import Narration, SftDataRecipe
 from pipelines.curation.selection import broken_rules, select_sft
 from pipelines.sources.importers import read_folder
+from tests.recorded_data import DATA, needs_data
 
-DATA = Path(os.environ.get("TOOLPATH_SHARED_DATA") or Path(__file__).parents[4] / "shared" / "data")
-pytestmark = pytest.mark.skipif(
-    not (DATA / "reference_stats.json").is_file(), reason=f"no recorded data at {DATA} (set TOOLPATH_SHARED_DATA)"
-)
+pytestmark = needs_data
 TASTE = SftDataRecipe(
     narrations=tuple(Narration),
     max_error_ratio=0.5,

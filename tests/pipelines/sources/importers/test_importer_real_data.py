@@ -6,12 +6,10 @@ What the reference counts otherwise stands in `reference.py`, with the reason.
 import csv
 import gzip
 import json
-import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -24,11 +22,9 @@ from pipelines.curation.difficulty import measure_difficulty
 from pipelines.curation.figures import attempt_table, group_figures, record_figures
 from pipelines.sources.importers import Imported, read_folder
 from tests.pipelines.sources.importers import reference
+from tests.recorded_data import DATA, needs_data
 
-DATA = Path(os.environ.get("TOOLPATH_SHARED_DATA") or Path(__file__).parents[5] / "shared" / "data")
-pytestmark = pytest.mark.skipif(
-    not (DATA / "reference_stats.json").is_file(), reason=f"no recorded data at {DATA} (set TOOLPATH_SHARED_DATA)"
-)
+pytestmark = needs_data
 SOURCES = (
     "agentdojo",
     "gsm8k_openai_solutions",
