@@ -3,7 +3,7 @@
     python benchmarks/million.py --recorded LOGS --rows 100000 1000000 --processes 2
     python benchmarks/million.py --recorded LOGS --rows 2000 --against datatrove OTHER_PYTHON
 
-Trajectories are composed from recorded ones of 8 to 40 kB: in each, about a seventh of the words (of those with three letters
+Trajectories are composed from recorded ones of 6.5 to 20 kB: in each, about a seventh of the words (of those with three letters
 or more) are others, so that two of one origin share less than half of their 5-word shingles; half of the origins pass the
 rules on single attempts. A tenth are planted near-copies of another, with one word in two hundred changed. Eight
 attempts ask one task, in shards far apart. Beyond BASE_ROWS the rows are those again, in alphabets of their own: each
@@ -69,7 +69,7 @@ from pipelines.sources.importers import Imported, read_folder
 SEED = 0
 RECIPE = SftDataRecipe(verified=True, c2=C2.BEFORE_C1, near_duplicates=NearDuplicateRecipe(), max_per_task=4)
 NUM_ORIGINS = 600
-ORIGIN_CHARS = (8_000, 40_000)
+ORIGIN_CHARS = (6_500, 20_000)
 ATTEMPTS_PER_TASK = 8
 REPLACED, COPY_CHANGED = 0.15, 0.005
 PLANTED_EVERY = 10
