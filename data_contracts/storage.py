@@ -24,6 +24,8 @@ from data_contracts.manifests import DatasetManifest, FileEntry, Parent
 from data_contracts.record import Record
 
 MANIFEST = "manifest.json"
+SCRATCH_PREFIX = ".writing-"
+"""Name of a folder that is not finished; one stays where its writer was killed."""
 ROWS_PER_PART = 50_000
 ROWS_PER_GROUP = 5_000
 """Rows of a row group: what a reader of shards decodes at a time."""
@@ -44,7 +46,7 @@ class NoSpaceError(OSError):
 
 
 @contextmanager
-def _room(folder: Path) -> Iterator[None]:
+def room(folder: Path) -> Iterator[None]:
     """Turn a full disk into one clear message."""
     try:
         yield
@@ -67,9 +69,9 @@ def _free_bytes(folder: Path) -> int:
 @contextmanager
 def scratch_folder(base: Path) -> Iterator[Path]:
     """A temporary folder inside `base`, removed at the end unless it was moved to its place by `settle`."""
-    with _room(base):
+    with room(base):
         base.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=base))
+        scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=base))
         try:
             yield scratch
         finally:
@@ -85,7 +87,7 @@ def settle(scratch: Path, target: Path) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically: it appears whole or not at all."""
-    with _room(path.parent):
+    with room(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         try:
@@ -137,7 +139,7 @@ def _run(scratch: Path, number: int) -> Path:
 
 
 def _write_run(path: Path, table: pa.Table) -> None:
-    with _room(path.parent), pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    with room(path.parent), pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=RUN_BATCH_ROWS)
 
 

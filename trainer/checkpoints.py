@@ -1,20 +1,34 @@
-"""Checkpoints of two sorts: the state of a run that can go on exactly, and the finished model for everybody else."""
+"""Checkpoints of two sorts: the state of a run that can go on exactly, and the finished model for everybody else.
 
+A state is a folder: `position.json`, `tensors/` (weights and optimizer, sharded or not, in torch's distributed format) and
+`random-RRRRR.pt` for each rank R. It appears whole or not at all.
+"""
+
+import io
+import json
 import random
 import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from data_contracts.manifests import CheckpointManifest, Parent
-from data_contracts.storage import MANIFEST, file_entry, scratch_folder, settle
+from data_contracts.storage import MANIFEST, SCRATCH_PREFIX, file_entry, room, scratch_folder, settle, write_bytes
 from rollout.rendering import tokenizer_id
 from trainer.distributed import ALONE, World
+from trainer.optim import moments
+from trainer.sharding import weights_of
+from trainer.tensor_store import read_tensors, write_tensors
 
-STATE_FILE = "state.pt"
+TENSORS = "tensors"
+POSITION = "position.json"
 
 
 @dataclass
@@ -44,43 +58,90 @@ def _states(run: Path) -> list[Path]:
     return sorted((run / "state").glob("step-*"))
 
 
-def save_state(run: Path, position: Position, model: Any, optimizer: torch.optim.Optimizer, keep: int) -> None:
-    """Save everything that a resumed run needs, atomically; older states beyond `keep` are removed afterwards."""
-    state = {
-        "position": asdict(position),
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "random": _random_state(),
-    }
+def save_state(
+    run: Path, position: Position, model: Any, optimizer: torch.optim.Optimizer, keep: int, world: World = ALONE
+) -> None:
+    """Save everything that a resumed run needs, atomically; older states beyond `keep` are removed afterwards.
+
+    The ranks call it together, each for its share; none returns before all is there."""
     target = _state_folder(run, position.step)
-    with scratch_folder(target.parent) as scratch:
-        torch.save(state, scratch / STATE_FILE)
-        settle(scratch, target)
-    for old in _states(run)[:-keep]:
-        shutil.rmtree(old)
+    with _shared_scratch(target.parent, world) as scratch:
+        write_tensors(scratch / TENSORS, _tensors(model, optimizer), world.size == 1)
+        write_bytes(_random_file(scratch, world.rank), _random_bytes())
+        world.barrier()
+        if world.is_first:
+            write_bytes(scratch / POSITION, json.dumps(asdict(position)).encode())
+            settle(scratch, target)
+            for old in _states(run)[:-keep]:
+                shutil.rmtree(old)
+    world.barrier()
+
+
+@contextmanager
+def _shared_scratch(base: Path, world: World) -> Iterator[Path]:
+    """One scratch folder for all ranks. A full disk is one clear message on each."""
+    if world.is_first:
+        with scratch_folder(base) as scratch:
+            yield world.first(scratch)
+    else:
+        with room(base):
+            yield world.first(base)
+
+
+def _tensors(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What training changes: weights under `model.NAME` and moments under `optimizer.NAME.KEY`, a shared weight once."""
+    names = {id(weight): (name, weight) for name, weight in reversed(weights_of(model).items()) if weight.requires_grad}
+    state = {f"model.{name}": weight.detach() for name, weight in names.values()}
+    for weight, values in moments(optimizer).items():
+        state |= {f"optimizer.{names[id(weight)][0]}.{key}": value for key, value in values.items()}
+    return state
+
+
+def _random_file(state: Path, rank: int) -> Path:
+    return state / f"random-{rank:05d}.pt"
+
+
+def _random_bytes() -> bytes:
+    buffer = io.BytesIO()
+    torch.save(_random_state(), buffer)
+    return buffer.getvalue()
 
 
 def restore_state(run: Path, model: Any, optimizer: torch.optim.Optimizer, world: World = ALONE) -> Position:
     """Load the newest state into model and optimizer; a fresh Position where there is none.
 
-    Raises ValueError where the ranks of `world` find different states: they would make different collectives.
+    Raises ValueError where the ranks of `world` find different states (they would make different collectives), and for
+    the state of another model.
     """
     found = world.everyone([path.name for path in _states(run)[-1:]])
     if found != found[:1] * len(found):
         raise ValueError(
             f"the ranks see different states in {run}, by rank {found}: give a folder that all of them share"
         )
-    states = _states(run)
-    if not states:
+    if world.is_first:
+        for left in (run / "state").glob(f"{SCRATCH_PREFIX}*"):  # by a run that was killed while it saved
+            shutil.rmtree(left)
+    if found == [[]] * world.size:
         return Position()
-    device = next(model.parameters()).device
-    state = torch.load(states[-1] / STATE_FILE, map_location=device, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    _set_random_state(state["random"])
-    position = Position(**state["position"])
+    newest = _states(run)[-1]
+    read_tensors(newest / TENSORS, _tensors(model, optimizer), world.size == 1)
+    _restore_random(newest, world)
+    position = Position(**json.loads((newest / POSITION).read_text()))
     position.accuracies = [(step, accuracy) for step, accuracy in position.accuracies]
     return position
+
+
+def _restore_random(state: Path, world: World) -> None:
+    """Each rank's random numbers; with another number of ranks than saved, those of rank modulo that number."""
+    num_saved = len(list(state.glob("random-*.pt")))
+    if num_saved != world.size and world.is_first:
+        print(
+            f"{state} was saved by {num_saved} process(es) and goes on with {world.size}: numbers change by rounding only "
+            "(samples and batches are seeded by themselves)",
+            file=sys.stderr,
+        )
+    saved = torch.load(_random_file(state, world.rank % num_saved), map_location="cpu", weights_only=True)
+    _set_random_state(saved)
 
 
 def _random_state() -> dict[str, Any]:
@@ -97,15 +158,16 @@ def _set_random_state(state: dict[str, Any]) -> None:
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     np.random.set_state(tuple(state["numpy"]))
-    torch.set_rng_state(state["torch"].cpu())
+    torch.set_rng_state(state["torch"])
     if state["cuda"]:
-        torch.cuda.set_rng_state(state["cuda"][0].cpu())
+        torch.cuda.set_rng_state(state["cuda"][0])
 
 
 def export_checkpoint(
     target: Path,
     model: Any,
     tokenizer: Any,
+    weights: Mapping[str, Tensor],
     *,
     name: str,
     method: str,
@@ -115,10 +177,10 @@ def export_checkpoint(
 ) -> CheckpointManifest:
     """Write a model folder in Hugging Face layout with its manifest, atomically; returns the manifest.
 
-    A folder that is there already is replaced.
+    weights: those of the model, whole, by name. A folder that is there already is replaced.
     """
     with scratch_folder(target.parent) as scratch:
-        model.save_pretrained(scratch)
+        model.save_pretrained(scratch, state_dict=dict(weights))
         tokenizer.save_pretrained(scratch)
         files = tuple(file_entry(scratch, path) for path in sorted(scratch.rglob("*")) if path.is_file())
         manifest = CheckpointManifest.create(

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from trainer.packing import Pack, check_budget, from_table
 from trainer.recipe import SCRATCH, InitRecipe, RlRecipe, SftRecipe, TrainRecipe, parse_recipe
 from trainer.runs import CHECKPOINT, Run
 from trainer.sampling import Sampler
+from trainer.sharding import place
 from trainer.student import random_model, train_tokenizer
 
 
@@ -75,14 +75,20 @@ def start(run: Run, recipe: TrainRecipe) -> tuple[CheckpointManifest, Learner, A
     use_threads(recipe.threads)
     source = run.input(CHECKPOINT)
     manifest = read_checkpoint_manifest(Path(source.path), source.content_hash)
-    device = run.world.device
-    model = load_model(source.path).to(device)
-    if device.type == "cpu":
-        speed_up_norms(model)
+    model = policy(run, recipe)
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     optimizer = make_optimizer(model, recipe.lr, recipe.betas, recipe.weight_decay)
-    return manifest, Learner(model, optimizer, device, recipe.grad_clip, run.world), load_tokenizer(source.path)
+    learner = Learner(model, optimizer, run.world.device, recipe.grad_clip, run.world)
+    return manifest, learner, load_tokenizer(source.path)
+
+
+def policy(run: Run, recipe: TrainRecipe) -> Any:
+    """The model of that checkpoint, where and how the recipe wants it."""
+    model = load_model(run.input(CHECKPOINT).path)
+    if run.world.device.type == "cpu":
+        speed_up_norms(model)
+    return place(model, recipe.sharding, run.world)
 
 
 def read_rows(run: Run, manifest: CheckpointManifest) -> Pack:
@@ -140,7 +146,7 @@ def run_rl(run: Run) -> None:
     tasks = read_tasks(run, "tasks")
     check_tasks(tasks, recipe)
     if recipe.kl_coefficient:
-        learner.reference = deepcopy(learner.model).requires_grad_(False).eval()
+        learner.reference = policy(run, recipe).requires_grad_(False).eval()
     with Sampler(learner.model, tokenizer, tasks, recipe.sampling, manifest.name, _short_identity(run)) as sampler:
         run.claim()
         position = rl.train(learner, sampler, tasks, recipe, run.spec.seed, run.folder)

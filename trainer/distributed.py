@@ -1,4 +1,5 @@
-"""Plain data parallelism: every rank holds the whole model, takes its share of the work, and makes the same update.
+"""Data parallelism: every rank takes its share of the work, and all make the same update (of the whole model, or each of its
+share of it: trainer.sharding).
 
 Law: every rank calls the same collectives in the same order. So none stands in a branch on what only one rank knows; what
 decides a branch (figures, clocks, files) is brought together first.
@@ -16,6 +17,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 BUCKET_BYTES = 2**28
 """Gradients that travel at a time."""
@@ -73,9 +75,9 @@ class World:
         return [sum(column) for column in zip(*self.everyone(figures), strict=True)]
 
     def sum_gradients(self, model: nn.Module) -> None:
-        """Replace every gradient by its sum over the ranks. A missing one counts as zeros, so that a rank that had no
-        micro-batch joins with equal shapes."""
-        if self.size == 1:
+        """Replace every gradient by its sum over the ranks; a missing one counts as zeros. Those of a sharded model are
+        sums already."""
+        if self.size == 1 or isinstance(model, FSDPModule):
             return
         for params in _buckets(p for p in model.parameters() if p.requires_grad):
             flat = torch.cat([_gradient(p).flatten() for p in params])

@@ -6,11 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from trainer.distributed import ALONE, World
 from trainer.model import token_logprobs
 from trainer.optim import set_lr
 from trainer.packing import Pack
+from trainer.sharding import within_forward
 
 
 @dataclass
@@ -28,12 +30,12 @@ class Learner:
     def logprobs(self, pack: Pack, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """`token_logprobs` of a pack that is on the device; bfloat16 inside on CUDA."""
         with self._precision():
-            return token_logprobs(self.model, pack, temperature)
+            return within_forward(self.model, lambda: token_logprobs(self.model, pack, temperature))
 
     def reference_logprobs(self, pack: Pack, temperature: float) -> Tensor:
         """The reference policy's log-probabilities, without gradient."""
         with torch.no_grad(), self._precision():
-            return token_logprobs(self.reference, pack, temperature)[0]
+            return within_forward(self.reference, lambda: token_logprobs(self.reference, pack, temperature))[0]
 
     def _precision(self) -> AbstractContextManager[Any]:
         return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
@@ -45,6 +47,7 @@ class Learner:
         """
         params = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(params, self.grad_clip)
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm  # of all ranks' shares: all decide alike
         finite = bool(torch.isfinite(norm))
         if finite:
             set_lr(self.optimizer, lr)

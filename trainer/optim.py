@@ -4,7 +4,7 @@ import math
 from enum import StrEnum
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Schedule(StrEnum):
@@ -27,6 +27,17 @@ def make_optimizer(
         {"params": [p for p in params if p.ndim < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)
+
+
+def moments(optimizer: torch.optim.Optimizer) -> dict[nn.Parameter, dict[str, Tensor]]:
+    """AdamW's state of every parameter, in place; of one that made no step yet, what it would start from."""
+    found: dict[nn.Parameter, dict[str, Tensor]] = {}
+    for p in (p for group in optimizer.param_groups for p in group["params"]):
+        if not optimizer.state[p]:
+            zeros = {key: torch.zeros_like(p) for key in ("exp_avg", "exp_avg_sq")}
+            optimizer.state[p] = {"step": torch.zeros((), device=p.device), **zeros}
+        found[p] = optimizer.state[p]
+    return found
 
 
 def warmup_factor(step: int, warmup_steps: int) -> float:

@@ -6,7 +6,7 @@ A data set, a batch and a micro-batch are the same thing, a `Pack`: N sequences 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -81,6 +81,11 @@ class Pack:
         """The same pack on another device."""
         return type(self)(*(getattr(self, field.name).to(device) for field in fields(self)))
 
+    def idle(self) -> Self:
+        """Its first token alone, which is never trained: a pack for a rank without work, of zero loss and zero gradient."""
+        first = {field.name: getattr(self, field.name)[:1] for field in fields(self)}
+        return type(self)(**(first | {"offsets_N1": self.offsets_N1.new_tensor([0, 1])}))
+
     def split(self, budget: int) -> list[Self]:
         """Micro-batches of at most `budget` tokens that hold every sequence once.
 
@@ -88,6 +93,9 @@ class Pack:
         Raises ValueError for a sequence that is longer than the budget.
         """
         return [self.take(part) for part in plan(self.lengths_N, budget)]
+
+
+P = TypeVar("P", bound=Pack)
 
 
 def check_budget(lengths_N: Tensor, budget: int) -> None:
@@ -113,6 +121,12 @@ def plan(lengths_N: Tensor, budget: int) -> list[Tensor]:
         parts[-1].append(index)
         room -= length
     return [torch.tensor(part) for part in parts]
+
+
+def evened(packs: Sequence[P], num_ranks: int) -> list[P]:
+    """The packs, with idle ones at the end so that all ranks get equally many: with sharded weights a forward and a backward
+    pass are collectives."""
+    return [*packs, *(packs[0].idle() for _ in range(-len(packs) % num_ranks))]
 
 
 def from_table(table: pa.Table) -> Pack:

@@ -20,6 +20,7 @@ from trainer.losses import PolicyLoss
 from trainer.methods import with_method
 from trainer.optim import Schedule
 from trainer.shaping import EntropyBonus
+from trainer.sharding import Sharding
 from trainer.surrogate import Clip, Ratio, Surrogate, TrustRegion
 
 SCRATCH = "scratch"
@@ -94,6 +95,9 @@ class TrainRecipe(Recipe):
     tokens_per_microbatch: int = Field(ge=8)
     """Longest row that is accepted, and the memory of a forward pass. Changes numbers by rounding only."""
     gradient_checkpointing: bool = False
+    """Activations are computed again in the backward pass instead of being kept: a third more compute, far less memory."""
+    sharding: Sharding = Sharding.REPLICATE
+    """Over several GPUs. Changes numbers by rounding only."""
     save_every: int = Field(50, ge=1)
     """Steps between saved states."""
     keep_states: int = Field(2, ge=1)

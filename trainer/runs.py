@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from data_contracts.manifests import Parent, RunInput, RunKind, RunResult, RunSpec
 from data_contracts.storage import MANIFEST, read_manifest, write_bytes
 from rollout.checkpoint import read_checkpoint_manifest
 from rollout.process import finished, input_of, write_result
 from trainer.checkpoints import export_checkpoint
 from trainer.distributed import ALONE, World
+from trainer.sharding import whole_weights
 
 CLAIM = "identity"
 RECIPE = "recipe.json"
@@ -57,17 +60,25 @@ class Run:
         self, model: Any, tokenizer: Any, name: str, num_steps: int, metrics: dict[str, float | int | None]
     ) -> None:
         """Write the checkpoint, then the result; no rank returns before they are there."""
+        weights = whole_weights(model, self.world)
         if self.world.is_first:
-            self._write(model, tokenizer, name, num_steps, metrics)
+            self._write(model, weights, tokenizer, name, num_steps, metrics)
         self.world.barrier()
 
     def _write(
-        self, model: Any, tokenizer: Any, name: str, num_steps: int, metrics: dict[str, float | int | None]
+        self,
+        model: Any,
+        weights: dict[str, Tensor],
+        tokenizer: Any,
+        name: str,
+        num_steps: int,
+        metrics: dict[str, float | int | None],
     ) -> None:
         manifest = export_checkpoint(
             self.folder / CHECKPOINT,
             model,
             tokenizer,
+            weights,
             name=name,
             method=self.spec.kind.value,
             parents=tuple(Parent(name=i.name, content_hash=i.content_hash) for i in self.spec.inputs),

@@ -17,6 +17,7 @@ from rollout.rewards import grader_for
 from rollout.tools.registry import opened_tools
 from trainer.distributed import ALONE, World
 from trainer.recipe import SamplingRecipe
+from trainer.sharding import gathered
 
 
 class Sampler:
@@ -48,10 +49,12 @@ class Sampler:
         self._stack.close()
 
     def attempts(self, jobs: Sequence[Job], moment: str) -> list[Attempt]:
-        """One attempt per job, in order, by the policy as it is at this moment of the run."""
+        """One attempt per job, in order, by the policy as it is at this moment of the run. All ranks call it together, each
+        with its own jobs or none."""
         policy = Policy(kind=PolicyKind.STUDENT, name=self._policy_name, revision=f"{self._run}-{moment}")
         setting = Setting(policy, self._spec_hash, self._tools, self._renderer, grader=self._grader, mode=self._mode)
-        return run_attempts(jobs, self._engine, setting)
+        with gathered(self._engine.model):
+            return run_attempts(jobs, self._engine, setting)
 
     def accuracy(self, tasks: Sequence[Task], num_attempts: int, seed: int, world: World = ALONE) -> float:
         """Share of correct ones among the labelled attempts; the ranks share the tasks."""

@@ -12,7 +12,7 @@ from trainer.checkpoints import Position, restore_state
 from trainer.journal import journal
 from trainer.learner import Learner
 from trainer.losses import sft_loss
-from trainer.packing import Pack, draw
+from trainer.packing import Pack, draw, evened
 from trainer.recipe import SftRecipe
 from trainer.stopping import current_lr, is_finished, plan_end_at_plateau
 
@@ -76,7 +76,7 @@ def next_batch(rows: Pack, position: Position, recipe: SftRecipe, seed: int) -> 
 def train_step(learner: Learner, batch: Pack, lr: float, tokens_per_microbatch: int) -> dict[str, float | None]:
     """One optimizer step on a batch; the micro-batches' gradients add up to the batch's, over all ranks."""
     loss = entropy = 0.0
-    for micro in learner.world.share(batch.split(tokens_per_microbatch)):
+    for micro in learner.world.share(evened(batch.split(tokens_per_microbatch), learner.world.size)):
         pack = micro.to(learner.device)
         logprobs_T, entropy_T = learner.logprobs(pack)
         part = sft_loss(logprobs_T, pack.weights_T)

@@ -13,6 +13,7 @@ from trainer.correction import Correction
 from trainer.divergence import kl_estimates
 from trainer.learner import Learner
 from trainer.losses import PolicyLoss
+from trainer.packing import evened
 from trainer.recipe import RlRecipe
 from trainer.scoring import RlPack, Scored, to_pack
 from trainer.shaping import After, EntropyOf, Shaping, shape
@@ -58,6 +59,8 @@ def update(learner: Learner, scored: Scored, recipe: RlRecipe, lr: float, seed: 
     """One optimizer step per mini-batch. A mini-batch that is wholly masked makes no step; its loss is zero."""
     tally, loss, world = Tally(norms=[]), recipe.loss, learner.world
     minibatches = [_micros(scored, part, recipe) for part in minibatch_members(scored, recipe, seed)]
+    tally.tokens = sum(micro.num_tokens for micros in minibatches for micro in micros)
+    minibatches = [evened(micros, world.size) for micros in minibatches]
     shares = [[micro.to(learner.device) for micro in world.share(micros)] for micros in minibatches]
     if recipe.looks_first:
         shares = [
@@ -94,7 +97,7 @@ def _with_current_entropy(learner: Learner, whole: list[RlPack], mine: list[RlPa
     return shaped(learner, whole, found, recipe)
 
 
-ALIKE, LARGEST = {"norms", "updates", "nonfinite"}, {"max_ratio", "max_gap"}
+ALIKE, LARGEST = {"tokens", "norms", "updates", "nonfinite"}, {"max_ratio", "max_gap"}
 """Fields of a tally that every rank finds alike, and those of which the largest counts; all others are summed."""
 
 
@@ -172,7 +175,6 @@ def _note(tally: Tally, pack: RlPack, logprobs_T: Tensor, entropy_T: Tensor, los
     log_ratio_T = loss.log_ratios(logprobs_T, pack.logprobs_T, pack.trained_T, pack.sequence_ids_T)
     stats = surrogate_stats(log_ratio_T, pack.advantages_T, pack.trained_T, loss.clip)
     later_T, gated_T = pack.trained_T & pack.after_tool_T, pack.trained_T & pack.gate_T
-    tally.tokens += pack.num_tokens
     tally.trained += stats.num_tokens
     tally.entropy += float(entropy_T.sum())
     tally.later += int(later_T.sum())
