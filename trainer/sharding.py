@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, TypeVar, cast
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
@@ -29,11 +30,12 @@ class Sharding(StrEnum):
 
 
 def place(model: Any, sharding: Sharding, world: World) -> Any:
-    """The model on its device, sharded in place over the ranks where that is asked for and there are several.
+    """The model on its device, sharded in place over the ranks where that is asked for and they have found each other (a
+    process alone has nobody to share with).
 
     Raises ValueError for a model whose decoder layers cannot be found.
     """
-    if sharding is Sharding.REPLICATE or world.size == 1:
+    if sharding is Sharding.REPLICATE or not dist.is_initialized():
         return model.to(world.device)
     layers = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
     if not layers:

@@ -1,85 +1,161 @@
-"""What one process or several ranks do alike, as a program: `... -m torch.distributed.run ... -m tests.trainer.ranks FOLDER`."""
+"""What one process or several ranks do alike, as a program: `... -m torch.distributed.run ... -m tests.trainer.ranks FOLDER`.
 
+With the word `slow` after it, the long run alone, slowly enough to be killed.
+"""
+
+import os
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from data_contracts.attempts import Attempt
 from data_contracts.manifests import RunSpec
 from rollout.groups import Job
-from tests.trainer.packs import make_learner, random_pack
+from tests.trainer.packs import make_model, make_row, random_pack
 from tests.trainer.test_resume import recipe as sft_recipe
-from tests.trainer.test_resume import weights
-from tests.trainer.test_rl import TASKS, Judged
+from tests.trainer.test_rl import TASKS, Judged, Stop
 from tests.trainer.test_rl import recipe as rl_recipe
 from trainer import rl, sft
-from trainer.checkpoints import save_state
+from trainer.aggregation import weights
 from trainer.commands import execute
 from trainer.distributed import World, joined
 from trainer.learner import Learner
+from trainer.optim import make_optimizer
+from trainer.packing import from_rows
+from trainer.recipe import SftRecipe
 from trainer.runs import Run
+from trainer.sharding import Sharding, place, weights_of
 
-SPEC = "spec.json"
-"""In the folder: an SFT run from files to files."""
 SFT_BUDGETS = {"many": 32, "one": 1024}
 """Tokens per micro-batch: several to share, and one, which leaves all ranks but the first without any."""
+RL_CHANGES = {"rl": {}, "anchored": {"kl_coefficient": 0.01, "top_entropy_share": 0.5, "recompute_logprobs": True}}
+LONG = 8
+"""Steps of the run that is killed."""
+STARTED = ("killed", "grown")
+"""Long runs that others may have begun: ranks that were killed, and one process."""
 
 
 class Counted(Judged):
-    """Notes in a file of its own rank how many attempts it was asked for."""
+    """Notes in a file of its own rank how many attempts it was asked for, and how many forward passes they took. Ranks sample
+    in batches of different size, so that none makes as many as another. Dies once when asked at `last`."""
 
-    def __init__(self, learner: Learner, file: Path) -> None:
+    def __init__(self, learner: Learner, file: Path, last: str) -> None:
         super().__init__(learner)
-        self.file = file
+        self.file, self.last, self.passes = file, last, 0
+        self.engine.batch_size = 16 if learner.world.is_first else 3
+        learner.model.register_forward_hook(self._count)
+
+    def _count(self, *_: object) -> None:
+        self.passes += 1
 
     def attempts(self, jobs: list[Job], moment: str) -> list[Attempt]:
+        if moment > self.last:
+            raise Stop
+        before, sampled = self.passes, super().attempts(jobs, moment)
         with self.file.open("a") as file:
-            file.write(f"{moment} {len(jobs)}\n")
-        return super().attempts(jobs, moment)
+            file.write(f"{moment} {len(jobs)} {self.passes - before}\n")
+        return sampled
 
 
-def learner_in(world: World, seed: int = 0) -> Learner:
-    learner = make_learner(seed)
-    learner.world = world
-    return learner
+def learner_in(world: World, sharding: Sharding, seed: int = 0, tied: bool = True) -> Learner:
+    model = place(make_model(seed, tie_word_embeddings=tied), sharding, world)
+    return Learner(model, make_optimizer(model, 1e-3, (0.9, 0.95), 0.01), world.device, 1.0, world)
 
 
-def train_sft(folder: Path, world: World) -> None:
-    """A few steps for each budget."""
+def whole(learner: Learner) -> Tensor:
+    """All weights in a row, on every rank."""
+    kept = {id(w): w.full_tensor() if isinstance(w, DTensor) else w for w in weights_of(learner.model).values()}
+    return torch.cat([w.detach().flatten() for w in kept.values()])
+
+
+def settings(budget: int) -> SftRecipe:
+    return sft_recipe(lr=1e-3, max_steps=5, tokens_per_microbatch=budget, eval_every=2, plateau_patience=50)
+
+
+def train_sft(folder: Path, world: World, sharding: Sharding) -> None:
+    """A few steps for each budget; then with a head of its own and activations computed twice."""
     for name, budget in SFT_BUDGETS.items():
-        learner = learner_in(world)
-        settings = sft_recipe(lr=1e-3, max_steps=5, tokens_per_microbatch=budget, eval_every=2, plateau_patience=50)
-        sft.train(learner, random_pack(17, seed=0), settings, 7, folder / name, lambda step: step / 100)
-        torch.save(weights(learner), folder / f"{name}-{world.rank}.pt")
+        learner = learner_in(world, sharding)
+        sft.train(learner, random_pack(17, seed=0), settings(budget), 7, folder / name, lambda step: step / 100)
+        torch.save(whole(learner), folder / f"{name}-{world.rank}.pt")
+    learner = learner_in(world, sharding, tied=False)
+    learner.model.gradient_checkpointing_enable()
+    sft.train(learner, random_pack(17, seed=0), settings(32), 7, folder / "untied", lambda step: step / 100)
+    torch.save(whole(learner), folder / f"untied-{world.rank}.pt")
 
 
-def save_slowly(*what: Any) -> None:
-    """As on a slow disk: a rank that did not wait for the first would restore what was there before."""
-    time.sleep(1.0)
-    save_state(*what)
-
-
-@mock.patch("trainer.journal.save_state", save_slowly)
-def train_rl(folder: Path, world: World) -> None:
+def train_rl(folder: Path, world: World, sharding: Sharding) -> None:
     """One step, then another by fresh learners that resume."""
-    for seed, max_steps in ((0, 1), (5, 2)):
-        learner = learner_in(world, seed)
-        source = Counted(learner, folder / f"asked-{world.rank}")
-        rl.train(learner, source, TASKS, rl_recipe(lr=1e-3, max_steps=max_steps), 3, folder / "rl")
-    torch.save(weights(learner), folder / f"rl-{world.rank}.pt")
+    for name, changes in RL_CHANGES.items():
+        for seed, last in ((0, "step-00000"), (5, "step-00001")):
+            learner = learner_in(world, sharding, seed)
+            learner.reference = place(make_model(0), sharding, world).requires_grad_(False)
+            source = Counted(learner, folder / f"asked-{name}-{world.rank}", last)
+            try:
+                recipe = rl_recipe(lr=1e-3, max_steps=2, **changes)
+                rl.train(learner, source, TASKS, recipe, 3, folder / name)
+            except Stop:
+                continue
+        torch.save(whole(learner), folder / f"{name}-{world.rank}.pt")
 
 
-def main(folder: Path) -> None:
+def take_odd_steps(folder: Path, world: World, sharding: Sharding) -> None:
+    """A step whose second micro-batch (another rank's, if there is one) trains nothing; then one with an infinite weight,
+    which only the last rank holds where weights are sharded."""
+    learner = learner_in(world, sharding)
+    rows = [make_row(n, list(range(1, 13)), [False] + [n == 0] * 11) for n in range(2)]
+    batch = from_rows(rows)
+    batch = replace(batch, weights_T=weights(settings(12).aggregation, batch.trained_T, batch.sequence_ids_T))
+    figures = [sft.train_step(learner, batch, 1e-3, 12)]
+    before = whole(learner)
+    norm = weights_of(learner.model)["model.norm.weight"]
+    with torch.no_grad():
+        mine = norm.to_local() if isinstance(norm, DTensor) else norm
+        if world.rank == world.size - 1 or mine is norm:
+            mine[-1] = torch.inf
+    broken = whole(learner)
+    figures.append(sft.train_step(learner, batch, 1e-3, 12))
+    unchanged = torch.equal(whole(learner), broken)
+    torch.save((figures, before, unchanged), folder / f"odd-{world.rank}.pt")
+
+
+def train_long(
+    folder: Path, world: World, sharding: Sharding, accuracy: Callable[[int], float] = lambda step: 0.5
+) -> None:
+    """From wherever it stands."""
+    learner = learner_in(world, sharding, seed=5 if (folder / "state").is_dir() else 0)
+    recipe = sft_recipe(lr=1e-3, max_steps=LONG, eval_every=1, plateau_patience=50)
+    sft.train(learner, random_pack(17, seed=0), recipe, 7, folder, accuracy)
+    torch.save(whole(learner), folder.with_name(f"{folder.name}-{world.rank}.pt"))
+
+
+def main(folder: Path, shardings: list[Sharding]) -> None:
     torch.set_num_threads(1)
     with joined(0) as world:
-        train_sft(folder, world)
-        train_rl(folder, world)
-        execute(Run(RunSpec.from_json((folder / SPEC).read_text()), world))
+        for sharding in shardings:
+            at = folder / sharding
+            train_sft(at, world, sharding)
+            train_rl(at, world, sharding)
+            take_odd_steps(at, world, sharding)
+            execute(Run(RunSpec.from_json((folder / f"{sharding}.json").read_text()), world))
+            for name in ("straight", *(n for n in STARTED if (at / n).is_dir())):
+                train_long(at / name, world, sharding)
+
+
+def slow(folder: Path) -> None:
+    with joined(0) as world:
+        (folder / f"pid-{world.rank}").write_text(str(os.getpid()))
+        train_long(folder / Sharding.FULL / "killed", world, Sharding.FULL, lambda step: time.sleep(0.3) or 0.5)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if sys.argv[2:] == ["slow"]:
+        slow(Path(sys.argv[1]))
+    else:
+        main(Path(sys.argv[1]), [Sharding.REPLICATE, Sharding.FULL])

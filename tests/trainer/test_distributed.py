@@ -1,6 +1,7 @@
 """Two ranks on the CPU make what one process makes; a rank without work joins; a rank that dies ends the run."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,10 +19,12 @@ from data_contracts.storage import read_rows
 from tests.pipelines.test_guard import wait_until_gone
 from tests.trainer import ranks
 from tests.trainer.test_commands import House
+from tests.trainer.test_rl import Stop
 from trainer.checkpoints import restore_state
 from trainer.distributed import ALONE, World, device_for
 from trainer.metrics import read_metrics
 from trainer.runs import spec_from_flags
+from trainer.sharding import Sharding
 
 PROJECT = Path(__file__).parents[2]
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -38,18 +41,55 @@ TABLE = {
 }
 
 
+TOGETHER = [*ranks.SFT_BUDGETS, "untied", *ranks.RL_CHANGES, "straight"]
+
+
+def write_specs(house: House, folder: Path) -> None:
+    inputs = {"dataset": house.rows, "checkpoint": house.init, "eval_tasks": house.tasks}
+    for sharding in Sharding:
+        recipe = canonical_json(TABLE | {"sharding": sharding.value})
+        spec = spec_from_flags(RunKind.SFT, recipe, inputs, folder / sharding / "run", 4, 0)
+        (folder / f"{sharding}.json").write_text(spec.canonical())
+
+
+def kill_slow_ranks(folder: Path) -> None:
+    """Let two ranks of a sharded run do a few of its steps, then end them with -9."""
+    torchrun = subprocess.Popen(
+        [*TORCHRUN, "-m", "tests.trainer.ranks", str(folder), "slow"], env=ENVIRONMENT, cwd=PROJECT
+    )
+    deadline = time.monotonic() + 250
+    while len(read_metrics(folder / Sharding.FULL / "killed")) < 3:
+        assert torchrun.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    torchrun.send_signal(signal.SIGKILL)
+    assert torchrun.wait(60) != 0
+    assert wait_until_gone([int((folder / f"pid-{rank}").read_text()) for rank in range(2)]) == []
+
+
+def stop_at_three(step: int) -> float:
+    if step == 3:
+        raise Stop
+    return 0.5
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> tuple[Path, Path]:
-    """The same work by one process and by two ranks."""
+    """The same work by one process and by two ranks, who also finish a run that was killed, and one that one process began.
+
+    `shrunk` in the first folder is the killed run as it was left.
+    """
     house = House(tmp_path_factory.mktemp("house"))
-    inputs = {"dataset": house.rows, "checkpoint": house.init, "eval_tasks": house.tasks}
     one, two = (tmp_path_factory.mktemp(name) for name in ("one", "two"))
-    for folder in (one, two):
-        spec = spec_from_flags(RunKind.SFT, canonical_json(TABLE), inputs, folder / "run", 4, 0)
-        (folder / ranks.SPEC).write_text(spec.canonical())
-    ranks.main(one)
+    write_specs(house, one)
+    write_specs(house, two)
+    kill_slow_ranks(two)
+    shutil.copytree(two / Sharding.FULL / "killed", one / "shrunk")
+    with pytest.raises(Stop):
+        ranks.train_long(two / Sharding.FULL / "grown", ALONE, Sharding.FULL, stop_at_three)
+    ranks.main(one, [Sharding.REPLICATE])
     subprocess.run([*TORCHRUN, "-m", "tests.trainer.ranks", str(two)], env=ENVIRONMENT, cwd=PROJECT, check=True)
-    return one, two
+    return one / Sharding.REPLICATE, two
 
 
 def assert_equal_curves(one: Path, two: Path) -> None:
@@ -60,43 +100,99 @@ def assert_equal_curves(one: Path, two: Path) -> None:
             assert found[key] == pytest.approx(expected[key], abs=1e-4 if key == "gradient_norm" else 1e-5), key
 
 
-@pytest.mark.parametrize("name", [*ranks.SFT_BUDGETS, "rl"])
-def test_two_ranks_make_what_one_process_makes(folders, name):
-    """Also with one micro-batch for two ranks, and in RL after a resume."""
-    one, two = folders
+def weights_in(folder: Path, name: str) -> list[torch.Tensor]:
+    """Of each rank."""
+    return [torch.load(path) for path in sorted(folder.glob(f"{name}-?.pt"))]
+
+
+@pytest.mark.parametrize("sharding", Sharding)
+@pytest.mark.parametrize("name", TOGETHER)
+def test_two_ranks_make_what_one_process_makes(folders, name, sharding):
+    """Also with one micro-batch for two ranks, with activations computed twice, and in RL after a resume."""
+    one, two = folders[0], folders[1] / sharding
     assert_equal_curves(one / name, two / name)
-    expected, first, second = (torch.load(path) for path in (one / f"{name}-0.pt", *sorted(two.glob(f"{name}-*.pt"))))
+    (expected,) = weights_in(one, name)
+    first, second = weights_in(two, name)
     assert torch.equal(first, second)
     torch.testing.assert_close(first, expected, atol=1e-5, rtol=0)
 
 
 def test_the_weights_that_are_compared_have_moved(folders):
-    start = ranks.weights(ranks.make_learner())
-    for name in (*ranks.SFT_BUDGETS, "rl"):
-        assert (torch.load(folders[1] / f"{name}-0.pt") - start).abs().max() > 1e-3
+    start = {tied: ranks.whole(ranks.learner_in(ALONE, Sharding.FULL, tied=tied)) for tied in (True, False)}
+    for name in TOGETHER:
+        (end,) = weights_in(folders[0], name)
+        assert (end - start[name != "untied"]).abs().max() > 1e-3
+        assert [line["step"] for line in read_metrics(folders[0] / name)][-1] > 0
 
 
-def test_ranks_share_a_round_by_whole_groups_and_store_it_once_in_order(folders):
-    asked = [(folders[1] / f"asked-{rank}").read_text().splitlines() for rank in range(2)]
-    assert [line.split()[0] for line in asked[0]] == [line.split()[0] for line in asked[1]]
-    shares = [[int(line.split()[1]) for line in lines] for lines in asked]
-    assert all(number % ranks.rl_recipe().group_size == 0 for share in shares for number in share)
-    assert shares[1][0] > 0
-    for path in sorted((folders[0] / "rl" / "attempts").iterdir()):
-        alone, shared = (read_rows(f / "rl" / "attempts" / path.name, Attempt) for f in folders)
+@pytest.mark.parametrize("sharding", Sharding)
+@pytest.mark.parametrize("name", ranks.RL_CHANGES)
+def test_ranks_share_a_round_by_whole_groups_and_store_it_once_in_order(folders, name, sharding):
+    """Each makes as many forward passes as it needs: sampling is no collective, whatever the weights are."""
+    one, two = folders[0], folders[1] / sharding
+    asked = [[line.split() for line in (two / f"asked-{name}-{r}").read_text().splitlines()] for r in range(2)]
+    assert [moment for moment, *_ in asked[0]] == [moment for moment, *_ in asked[1]]
+    assert all(int(jobs) % ranks.rl_recipe().group_size == 0 for rank in asked for _, jobs, _ in rank)
+    assert int(asked[1][0][1]) > 0
+    assert all(first != second for (*_, first), (*_, second) in zip(*asked, strict=True))
+    for path in sorted((one / name / "attempts").iterdir()):
+        alone, shared = (read_rows(folder / name / "attempts" / path.name, Attempt) for folder in (one, two))
         assert [a.key for a in shared] == [a.key for a in alone]
         assert [a.turns[0].sampled_ids_T for a in shared] == [a.turns[0].sampled_ids_T for a in alone]
 
 
-def test_a_run_from_files_to_files_writes_one_checkpoint(folders):
-    one, two = (folder / "run" for folder in folders)
+@pytest.mark.parametrize("sharding", Sharding)
+def test_a_run_from_files_to_files_writes_one_checkpoint(folders, sharding):
+    one, two = folders[0] / "run", folders[1] / sharding / "run"
     assert_equal_curves(one, two)
     expected, found = (load_file(run / "checkpoint" / "model.safetensors") for run in (one, two))
     assert expected.keys() == found.keys()
     for name, weight in expected.items():
         torch.testing.assert_close(found[name], weight, atol=1e-5, rtol=0)
+    configs = [(run / "checkpoint" / "config.json").read_text() for run in (one, two)]
+    assert configs[0] == configs[1]
     assert [line["accuracy"] is None for line in read_metrics(two)] == [True, False, True]
     assert (two / "result.json").is_file()
+
+
+@pytest.mark.parametrize("sharding", Sharding)
+def test_a_rank_with_nothing_to_train_joins_and_no_rank_takes_a_step_that_is_not_finite(folders, sharding):
+    (expected, weights, _) = torch.load(folders[0] / "odd-0.pt")
+    for rank in range(2):
+        figures, after, unchanged = torch.load(folders[1] / sharding / f"odd-{rank}.pt")
+        assert [step["finite"] for step in figures] == [step["finite"] for step in expected] == [1.0, 0.0]
+        assert figures[0]["trained_tokens"] == 11
+        assert figures[0]["loss"] == pytest.approx(expected[0]["loss"], abs=1e-5)
+        assert figures[0]["gradient_norm"] == pytest.approx(expected[0]["gradient_norm"], abs=1e-4)
+        torch.testing.assert_close(after, weights, atol=1e-5, rtol=0)
+        assert unchanged
+
+
+def test_sharded_ranks_killed_with_minus_nine_end_with_the_same_weights(folders):
+    two = folders[1] / Sharding.FULL
+    for killed, straight in zip(weights_in(two, "killed"), weights_in(two, "straight"), strict=True):
+        assert torch.equal(killed, straight)
+    assert [line["loss"] for line in read_metrics(two / "killed")] == [
+        line["loss"] for line in read_metrics(two / "straight")
+    ]
+
+
+def test_one_process_goes_on_where_two_sharded_ranks_were_killed(folders, capfd):
+    shrunk = folders[0].parent / "shrunk"
+    assert 0 < len(read_metrics(shrunk)) < ranks.LONG
+    ranks.train_long(shrunk, ALONE, Sharding.FULL)
+    assert "was saved by 2 process(es) and goes on with 1" in capfd.readouterr().err
+    assert_equal_curves(folders[0] / "straight", shrunk)
+    torch.testing.assert_close(
+        weights_in(shrunk.parent, "shrunk"), weights_in(folders[0], "straight"), atol=1e-5, rtol=0
+    )
+
+
+def test_two_sharded_ranks_go_on_where_one_process_stopped(folders):
+    assert_equal_curves(folders[0] / "straight", folders[1] / Sharding.FULL / "grown")
+    (expected,) = weights_in(folders[0], "straight")
+    for found in weights_in(folders[1] / Sharding.FULL, "grown"):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 class OtherSees(World):
@@ -107,7 +203,7 @@ class OtherSees(World):
 
 
 def test_ranks_that_see_different_states_go_no_further(tmp_path):
-    learner = ranks.make_learner()
+    learner = ranks.learner_in(ALONE, Sharding.FULL)
     with pytest.raises(ValueError, match=r"step-00000009.*a folder that all of them share"):
         restore_state(tmp_path, learner.model, learner.optimizer, OtherSees(0, 2))
 

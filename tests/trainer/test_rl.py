@@ -23,6 +23,7 @@ from trainer.metrics import read_metrics
 from trainer.packing import from_rows
 from trainer.recipe import RlRecipe
 from trainer.scoring import num_response_tokens, penalty, score, to_pack
+from trainer.sharding import gathered
 from trainer.update import minibatch_members, update
 
 TASKS = [make_task(f"What is {i} plus 1?", str(i + 1)) for i in range(6)]
@@ -60,7 +61,8 @@ class Judged:
 
     def attempts(self, jobs: list[Job], moment: str) -> list[Attempt]:
         self.asked += len(jobs)
-        sampled = run_attempts(jobs, self.engine, self.setting)
+        with gathered(self.engine.model):
+            sampled = run_attempts(jobs, self.engine, self.setting)
         return [attempt.model_copy(update={"outcome": self.judge(attempt)}) for attempt in sampled]
 
 
