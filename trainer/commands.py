@@ -75,20 +75,21 @@ def start(run: Run, recipe: TrainRecipe) -> tuple[CheckpointManifest, Learner, A
     use_threads(recipe.threads)
     source = run.input(CHECKPOINT)
     manifest = read_checkpoint_manifest(Path(source.path), source.content_hash)
-    model = policy(run, recipe)
+    model = load_policy(run)
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable()
+    place(model, recipe.sharding, run.world)
     optimizer = make_optimizer(model, recipe.lr, recipe.betas, recipe.weight_decay)
     learner = Learner(model, optimizer, run.world.device, recipe.grad_clip, run.world)
     return manifest, learner, load_tokenizer(source.path)
 
 
-def policy(run: Run, recipe: TrainRecipe) -> Any:
-    """The model of that checkpoint, where and how the recipe wants it."""
+def load_policy(run: Run) -> Any:
+    """The model of that checkpoint, in host memory."""
     model = load_model(run.input(CHECKPOINT).path)
     if run.world.device.type == "cpu":
         speed_up_norms(model)
-    return place(model, recipe.sharding, run.world)
+    return model
 
 
 def read_rows(run: Run, manifest: CheckpointManifest) -> Pack:
@@ -146,7 +147,7 @@ def run_rl(run: Run) -> None:
     tasks = read_tasks(run, "tasks")
     check_tasks(tasks, recipe)
     if recipe.kl_coefficient:
-        learner.reference = policy(run, recipe).requires_grad_(False).eval()
+        learner.reference = place(load_policy(run).requires_grad_(False).eval(), recipe.sharding, run.world)
     with Sampler(learner.model, tokenizer, tasks, recipe.sampling, manifest.name, _short_identity(run)) as sampler:
         run.claim()
         position = rl.train(learner, sampler, tasks, recipe, run.spec.seed, run.folder)

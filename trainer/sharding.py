@@ -75,7 +75,7 @@ def within_forward(model: nn.Module, work: Callable[[], T]) -> T:
 
 
 @contextmanager
-def gathered(model: nn.Module) -> Iterator[None]:
+def gathered(model: Any) -> Iterator[None]:
     """Every weight whole on every rank meanwhile, so that forward passes talk to nobody and each rank may make any number.
 
     All ranks enter and leave together. Without gradients only."""
