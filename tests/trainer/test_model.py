@@ -81,16 +81,37 @@ def test_without_segments_it_is_the_plain_model():
     torch.testing.assert_close(ours[mask.bool()], theirs[mask.bool()], atol=1e-6, rtol=0)
 
 
-def test_gradient_checkpointing_changes_nothing():
-    pack, grads = random_pack(5, seed=6), []
+def kept_bytes(net, pack: Pack) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Loss, gradient, and the bytes that the forward pass keeps for the backward pass beside the weights themselves."""
+    ours, kept = {w.untyped_storage().data_ptr() for w in net.parameters()}, dict[int, int]()
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        if (place := tensor.untyped_storage().data_ptr()) not in ours:
+            kept[place] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        loss = (token_logprobs(net, pack)[0] * pack.weights_T).sum()
+    loss.backward()
+    return loss.detach(), torch.cat([p.grad.flatten() for p in net.parameters()]), sum(kept.values())
+
+
+@pytest.mark.parametrize("fast_norms", [False, True])
+def test_gradient_checkpointing_changes_no_bit_and_keeps_one_hidden_state_a_layer(fast_norms):
+    pack, found, num_layers = random_pack(60, seed=6), [], 6
     for checkpointing in (False, True):
-        net = make_model(0)
-        net.train()
+        net = make_model(0, num_hidden_layers=num_layers).train()
+        if fast_norms:
+            speed_up_norms(net)
         if checkpointing:
             net.gradient_checkpointing_enable()
-        (token_logprobs(net, pack)[0] * pack.weights_T).sum().backward()
-        grads.append(torch.cat([p.grad.flatten() for p in net.parameters()]))
-    torch.testing.assert_close(grads[0], grads[1], atol=1e-7, rtol=0)
+        found.append(kept_bytes(net, pack))
+    (loss, gradient, kept), (same_loss, same_gradient, kept_less) = found
+    assert torch.equal(loss, same_loss)
+    assert torch.equal(gradient, same_gradient)
+    hidden_bytes = pack.num_tokens * net.config.hidden_size * 4
+    assert kept > 10 * num_layers * hidden_bytes
+    assert num_layers * hidden_bytes < kept_less < (num_layers + 15) * hidden_bytes
 
 
 def test_the_head_in_chunks_passes_gradcheck_against_log_softmax(monkeypatch):
