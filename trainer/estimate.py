@@ -11,7 +11,8 @@ from data_contracts.storage import read_manifest, read_table
 from data_contracts.tasks import Task
 from data_contracts.token_rows import TokenRow
 from trainer.packing import from_table
-from trainer.recipe import InitRecipe, RlRecipe, SftRecipe, parse_recipe
+from trainer.recipe import InitRecipe, RlRecipe, SftRecipe, TrainRecipe, parse_recipe
+from trainer.sharding import Sharding
 
 BYTES_PER_PARAMETER = {"weights": 4, "gradients": 4, "optimizer": 8}
 """float32 weights and gradients, two float32 moments of AdamW."""
@@ -25,6 +26,7 @@ def describe(spec: RunSpec) -> str:
         init = parse_recipe(InitRecipe, "init", spec.recipe)
         return f"init {init.name} from {init.model}: {init.num_layers} layers of {init.hidden_size}, {init.vocab_size} tokens"
     memory = _memory(_num_parameters(inputs["checkpoint"])) if "checkpoint" in inputs else "no checkpoint given"
+    memory += _placement(spec)
     work = _sft(spec, inputs) if spec.kind is RunKind.SFT else _rl(spec, inputs)
     return f"{memory}\n{work}"
 
@@ -38,6 +40,16 @@ def _num_parameters(checkpoint: RunInput) -> int:
 def _memory(num_parameters: int) -> str:
     parts = ", ".join(f"{name} {num * num_parameters / GIB:.3f} GiB" for name, num in BYTES_PER_PARAMETER.items())
     return f"parameters {num_parameters:,}: {parts}"
+
+
+def _placement(spec: RunSpec) -> str:
+    """How several GPUs hold that."""
+    if spec.num_gpus < 2:
+        return ""
+    table: type[TrainRecipe] = SftRecipe if spec.kind is RunKind.SFT else RlRecipe
+    if parse_recipe(table, spec.kind.value, spec.recipe).sharding is Sharding.REPLICATE:
+        return f"\neach of {spec.num_gpus} GPUs holds all of it (sharding = 'full': 1/{spec.num_gpus})"
+    return f"\neach of {spec.num_gpus} GPUs holds 1/{spec.num_gpus} of it, and all weights in bfloat16 while it samples"
 
 
 def _sft(spec: RunSpec, inputs: dict[str, RunInput]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from tests.trainer.packs import make_model, random_pack
 from tests.trainer.test_resume import recipe as sft_recipe
@@ -20,6 +21,7 @@ from trainer.distributed import World, joined
 from trainer.learner import Learner
 from trainer.metrics import read_metrics
 from trainer.optim import make_optimizer
+from trainer.sharding import Sharding, place
 
 pytestmark = [
     pytest.mark.gpu,
@@ -30,9 +32,9 @@ LEFT_BYTES = 64 * 2**20
 """What other programs may take of the device while a test runs."""
 
 
-def train(folder: Path, world: World) -> None:
+def train(folder: Path, world: World, sharding: Sharding) -> None:
     """Three SFT steps and one RL step of the tiny model, in bfloat16 inside."""
-    model = make_model().to(world.device)
+    model = place(make_model(), sharding, world)
     learner = Learner(model, make_optimizer(model, 1e-3, (0.9, 0.95), 0.01), world.device, 1.0, world)
     sft.train(learner, random_pack(17, seed=0), sft_recipe(max_steps=3, cooldown_steps=1), 7, folder / "sft")
     rl.train(learner, Judged(learner), TASKS, rl_recipe(max_steps=1, max_refills=20), 3, folder / "rl")
@@ -40,7 +42,11 @@ def train(folder: Path, world: World) -> None:
 
 def main(folder: Path) -> None:
     with joined(1) as world:
-        train(folder, world)
+        train(folder, world, Sharding.REPLICATE)
+        group = f"file://{folder}/group"
+        dist.init_process_group("cpu:gloo,cuda:nccl", init_method=group, rank=0, world_size=1)
+        train(folder / "sharded", world, Sharding.FULL)
+        dist.destroy_process_group()
 
 
 def test_sft_and_rl_steps_run_and_give_the_memory_back(tmp_path):
@@ -51,13 +57,14 @@ def test_sft_and_rl_steps_run_and_give_the_memory_back(tmp_path):
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], env=environment, cwd=PROJECT, check=True)
     after, _ = torch.cuda.mem_get_info()
     assert before - after < LEFT_BYTES
-    losses = [line["loss"] for line in read_metrics(tmp_path / "sft")]
-    assert len(losses) == 3
-    assert None not in losses
-    (line,) = read_metrics(tmp_path / "rl")
-    assert line["updates"] > 0
-    assert line["nonfinite_steps"] == 0
-    assert line["sampler_gap_max"] < 0.1
+    for folder in (tmp_path, tmp_path / "sharded"):
+        losses = [line["loss"] for line in read_metrics(folder / "sft")]
+        assert losses == pytest.approx([line["loss"] for line in read_metrics(tmp_path / "sft")], abs=0.05)
+        assert len(losses) == 3
+        (line,) = read_metrics(folder / "rl")
+        assert line["updates"] > 0
+        assert line["nonfinite_steps"] == 0
+        assert line["sampler_gap_max"] < 0.1
 
 
 def test_packed_attention_on_cuda_is_that_of_the_cpu():

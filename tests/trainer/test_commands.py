@@ -310,4 +310,10 @@ def test_a_dry_run_tells_sizes_and_writes_nothing(house, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
     words = ("--checkpoint", house.init, "--tasks", house.tasks, "--out", tmp_path / "out", "--dry-run")
     assert command("rl", "--recipe", house.recipe, *words) == 0
-    assert "12 tasks; 2 steps of 2 x 2 attempts: 8" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "12 tasks; 2 steps of 2 x 2 attempts: 8" in printed
+    assert "GPUs" not in printed
+    for sharding, words_of_it in (("replicate", "holds all of it"), ("full", "holds 1/8 of it")):
+        changes = ("--set", "num_gpus=8", "--set", f"sharding={sharding}")
+        assert command("rl", "--recipe", house.recipe, *words, *changes) == 0
+        assert f"each of 8 GPUs {words_of_it}" in capsys.readouterr().out
