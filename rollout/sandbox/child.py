@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from os import _exit
 from typing import Self
 
-from rollout.sandbox import box, guest, isolation, linux, seccomp, threads
-from rollout.sandbox.linux import Machine
+from rollout.sandbox import box, guest, isolation, linux, threads
+from rollout.sandbox.linux import Call, Machine
 from rollout.sandbox.outcome import Limits
 from rollout.sandbox.wire import EXIT_ERROR, MAX_MESSAGE_BYTES, READY, Cell, Done, Ending, Reply, Request
 
@@ -34,11 +34,12 @@ class Cage:
 
     machine: Machine
     limits: Limits
-    box: box.Box | None
-    """In the tier that has one."""
-    allow_list: seccomp.Filter
-    thread_notifier: seccomp.Filter | None
-    """None where threads cannot be counted: then there are none."""
+    has_namespace: bool
+    """A process namespace of its own for each."""
+    confinement: tuple[Call, ...]
+    listening: Call | None
+    """Gives what threads are counted by; None where they cannot be counted: then there are none."""
+    allow_list: Call
 
 
 class Child:
@@ -55,7 +56,7 @@ class Child:
         """Returns in the parent alone."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         parent = os.getpid()
-        pid = box.fork() if cage.box else linux.fork()
+        pid = box.fork() if cage.has_namespace else linux.fork()
         if pid == 0:
             _live(cage, theirs, parent)
         theirs.close()
@@ -75,7 +76,7 @@ class Child:
         """Only our own set-up precedes that word, so that its absence is no outcome of the code."""
         if self._is_ready:
             return
-        if self._cage.thread_notifier:
+        if self._cage.listening:
             _, listeners, _, _ = socket.recv_fds(self._control, MAX_MESSAGE_BYTES, 1)
             if listeners:
                 self._threads = threads.ThreadCount(listeners[0], self._cage.machine, self._cage.limits.num_threads)
@@ -176,12 +177,11 @@ def _live(cage: Cage, inherited: socket.socket, parent: int) -> None:
 
 
 def _confine(cage: Cage, control: socket.socket, parent: int) -> None:
-    if cage.box:
-        cage.box.enter()
-        isolation.drop_capabilities()
-    isolation.tie_to(parent)
-    if cage.thread_notifier:
-        listener = threads.listen(cage.thread_notifier)
+    for call in cage.confinement:
+        call.make()
+    isolation.require_parent(parent)
+    if cage.listening:
+        listener = cage.listening.make()
         socket.send_fds(control, [READY], [listener])
         os.close(listener)
-    cage.allow_list.install()
+    cage.allow_list.make()

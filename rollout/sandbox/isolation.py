@@ -9,13 +9,15 @@ import sys
 from contextlib import suppress
 from struct import pack
 
-from rollout.sandbox import landlock, seccomp
+from rollout.sandbox import box, landlock, seccomp
 from rollout.sandbox.linux import (
     PR_SET_DUMPABLE,
     PR_SET_KEEPCAPS,
     PR_SET_NO_NEW_PRIVS,
     PR_SET_PDEATHSIG,
+    Call,
     prctl,
+    prepared,
     syscall,
 )
 from rollout.sandbox.outcome import Limits
@@ -41,9 +43,9 @@ def lock(limits: Limits, tier: Tier, user: int) -> None:
     if tier is Tier.LANDLOCK:
         _leave_namespaces()
     _drop_user(user)
-    _keep_capabilities(_SYS_ADMIN if tier is Tier.BWRAP else 0)
-    prctl(PR_SET_DUMPABLE, 0)
-    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    keep_capabilities(_SYS_ADMIN if tier is Tier.BWRAP else 0).make()
+    prctl(PR_SET_DUMPABLE, 0).make()
+    prctl(PR_SET_NO_NEW_PRIVS, 1).make()
     if tier is not Tier.BWRAP:
         _close_files()
     _limit(limits, base_bytes)
@@ -96,7 +98,7 @@ def _drop_user(user: int) -> None:
     if os.geteuid() != 0:
         return
     libraries = library_paths()
-    prctl(PR_SET_KEEPCAPS, 1)
+    prctl(PR_SET_KEEPCAPS, 1).make()
     with suppress(OSError):  # a container may grant neither other users nor the right to become one
         os.setgroups([])
         os.setresgid(user, user, user)
@@ -106,10 +108,10 @@ def _drop_user(user: int) -> None:
         os.setresuid(final, final, final)
 
 
-def _keep_capabilities(kept: int) -> None:
+def keep_capabilities(kept: int) -> Call:
+    """Gives up all others."""
     header = ctypes.create_string_buffer(pack("=Ii", _CAPABILITY_VERSION_3, 0), 8)
-    sets = ctypes.create_string_buffer(pack("=6I", kept, kept, 0, 0, 0, 0), 24)
-    syscall("capset", ctypes.addressof(header), ctypes.addressof(sets))
+    return prepared("capset", header, ctypes.create_string_buffer(pack("=6I", kept, kept, 0, 0, 0, 0), 24))
 
 
 def _close_files() -> None:
@@ -134,13 +136,13 @@ def _limit(limits: Limits, base_bytes: int) -> None:
         resource.setrlimit(kind, (value, value))
 
 
-def drop_capabilities() -> None:
-    """Give up those that the lock has kept."""
-    _keep_capabilities(0)
+def confinement(limits: Limits, tier: Tier) -> tuple[Call, ...]:
+    """What a child does first: enter its box, give up what the lock has kept, and die with its parent."""
+    boxed = (*box.entry(limits), keep_capabilities(0)) if tier is Tier.BWRAP else ()
+    return (*boxed, prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
 
 
-def tie_to(parent: int) -> None:
-    """A child dies with its parent."""
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def require_parent(parent: int) -> None:
+    """End this child if its parent ended before they were tied together."""
     if os.getppid() not in (parent, 0):  # 0: the parent lies outside the child's process namespace, which ends with it
         sys.exit("the zygote ended before its child began")

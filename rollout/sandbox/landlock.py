@@ -37,12 +37,12 @@ def _ruleset(version: int) -> int:
     net = _NET_BIND_AND_CONNECT if version >= _ABI_NET else 0
     scope = _SCOPE_SOCKETS_AND_SIGNALS if version >= _ABI_SCOPE else 0
     attributes = ctypes.create_string_buffer(pack("=QQQ", files, net, scope), 24)
-    return syscall("landlock_create_ruleset", ctypes.addressof(attributes), 24, 0)
+    return syscall("landlock_create_ruleset", attributes, 24, 0)
 
 
 def _allow_reading(ruleset: int, path: Path) -> None:
     rights = _READ_FILE | _READ_DIR if path.is_dir() else _READ_FILE
     descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     rule = ctypes.create_string_buffer(pack("=Qi", rights, descriptor), 12)
-    syscall("landlock_add_rule", ruleset, _RULE_PATH, ctypes.addressof(rule), 0)
+    syscall("landlock_add_rule", ruleset, _RULE_PATH, rule, 0)
     os.close(descriptor)

@@ -5,6 +5,9 @@ import os
 import platform
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
+
+Buffer = ctypes.Array[ctypes.c_char] | ctypes.c_uint32
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS = 1, 4, 8, 38
 
@@ -56,20 +59,40 @@ def machine() -> Machine:
     return MACHINES[platform.machine()]
 
 
-@cache
-def _libc() -> ctypes.CDLL:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.restype = ctypes.c_long
-    return libc
+_NUM_WORDS = 7
+_LIBC = ctypes.PyDLL(None, use_errno=True)
+"""Called with the interpreter's lock held: nothing here waits."""
+_SYSCALL = _LIBC.syscall
+_SYSCALL.restype = ctypes.c_long
+_SYSCALL.argtypes = [ctypes.c_long] * _NUM_WORDS
 
 
-def syscall(name: str, *arguments: int) -> int:
-    """Make a system call; pointers are passed as addresses. Raises the OSError of its errno."""
-    numbers = [machine().numbers[name], *arguments]
-    result = int(_libc().syscall(*(ctypes.c_ulong(number) for number in numbers)))
-    if result < 0:
-        raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
-    return result
+class Call(NamedTuple):
+    """A system call, made ready before a fork: a child that makes it touches little memory."""
+
+    name: str
+    words: tuple[int, ...]
+    buffers: tuple[Buffer, ...]
+    """What the words point to."""
+
+    def make(self) -> int:
+        """Raises the OSError of its errno."""
+        result = int(_SYSCALL(*self.words))
+        if result < 0:
+            raise OSError(ctypes.get_errno(), f"{self.name}: {os.strerror(ctypes.get_errno())}")
+        return result
+
+
+def prepared(name: str, *arguments: int | Buffer) -> Call:
+    """A system call on numbers and on the addresses of buffers."""
+    numbers = [given if isinstance(given, int) else ctypes.addressof(given) for given in arguments]
+    words = (machine().numbers[name], *numbers, *[0] * (_NUM_WORDS - 1 - len(numbers)))
+    return Call(name, words, tuple(given for given in arguments if not isinstance(given, int)))
+
+
+def syscall(name: str, *arguments: int | Buffer) -> int:
+    """Make a system call at once."""
+    return prepared(name, *arguments).make()
 
 
 def fork() -> int:
@@ -77,18 +100,12 @@ def fork() -> int:
 
     The interpreter's own work after a fork is for the locks of other threads; it would touch 250 pages of the child.
     """
-    pid = int(_interpreter().fork())
+    pid = int(_LIBC.fork())
     if pid < 0:
         raise OSError(ctypes.get_errno(), f"fork: {os.strerror(ctypes.get_errno())}")
     return pid
 
 
-@cache
-def _interpreter() -> ctypes.PyDLL:
-    """The C library, called with the interpreter's lock held."""
-    return ctypes.PyDLL(None, use_errno=True)
-
-
-def prctl(option: int, value: int) -> None:
-    """Set a property of this process."""
-    syscall("prctl", option, value, 0, 0, 0)
+def prctl(option: int, value: int) -> Call:
+    """Sets a property of a process."""
+    return prepared("prctl", option, value)

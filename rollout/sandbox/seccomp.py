@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from struct import Struct, pack
 
-from rollout.sandbox.linux import Machine, syscall
+from rollout.sandbox.linux import Call, Machine, prepared, syscall
 
 _LOAD, _RETURN = 0x20, 0x06
 _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT = 0x15, 0x35, 0x45
@@ -169,17 +169,12 @@ def _search(runs: list[tuple[int, Code]]) -> Code:
 def require() -> None:
     """Raise OSError where the kernel has no filters that can end a process."""
     action = ctypes.c_uint32(_KILL)
-    syscall("seccomp", _GET_ACTION_AVAILABLE, 0, ctypes.addressof(action))
+    syscall("seccomp", _GET_ACTION_AVAILABLE, 0, action)
 
 
-class Filter:
-    """A filter program that lies ready in memory."""
-
-    def __init__(self, program: bytes) -> None:
-        self._program = ctypes.create_string_buffer(program, len(program))
-        count = len(program) // _INSTRUCTION.size
-        self._header = ctypes.create_string_buffer(pack("HP", count, ctypes.addressof(self._program)))
-
-    def install(self, flags: int = 0) -> int:
-        """Apply it to this process for ever; needs no_new_privs. Returns a descriptor where a flag asks for one."""
-        return syscall("seccomp", _SET_MODE_FILTER, flags, ctypes.addressof(self._header))
+def installation(program: bytes, flags: int = 0) -> Call:
+    """Applies a filter for ever to the process that calls; needs no_new_privs. Gives a descriptor where a flag asks for one."""
+    lasting = ctypes.create_string_buffer(program, len(program))
+    header = ctypes.create_string_buffer(pack("HP", len(program) // _INSTRUCTION.size, ctypes.addressof(lasting)))
+    call = prepared("seccomp", _SET_MODE_FILTER, flags, header)
+    return call._replace(buffers=(*call.buffers, lasting))

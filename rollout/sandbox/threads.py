@@ -11,7 +11,7 @@ from contextlib import suppress
 from struct import Struct
 
 from rollout.sandbox import seccomp
-from rollout.sandbox.linux import Machine
+from rollout.sandbox.linux import Call, Machine
 
 _NEW_LISTENER, _WAIT_KILLABLE = 1 << 3, 1 << 5
 """The second: once it is noticed, no signal makes a call start again, so that nothing is counted twice."""
@@ -20,23 +20,20 @@ _NOTICE, _ANSWER = Struct("=QIIi60x"), Struct("=QqiI")
 _CONTINUE = 1
 
 
-def notifier(machine: Machine) -> seccomp.Filter:
-    """The filter that hands a thread's start and end to whoever listens."""
+def listening(machine: Machine) -> Call:
+    """Has the start and end of each thread of the process that calls handed to whoever listens; gives what to read the
+    notices from, or the OSError of a kernel that cannot."""
     handed_over = {machine.numbers[name]: seccomp.RETURN_NOTIFY for name in ("clone", "exit")}
-    return seccomp.Filter(seccomp.assemble(machine, handed_over, seccomp.RETURN_ALLOW))
+    program = seccomp.assemble(machine, handed_over, seccomp.RETURN_ALLOW)
+    return seccomp.installation(program, _NEW_LISTENER | _WAIT_KILLABLE)
 
 
-def listen(handed_over: seccomp.Filter) -> int:
-    """Install it for this process; returns what to read the notices from. Raises OSError where the kernel cannot."""
-    return handed_over.install(_NEW_LISTENER | _WAIT_KILLABLE)
-
-
-def can_listen(handed_over: seccomp.Filter) -> bool:
+def can_listen(call: Call) -> bool:
     """Whether threads can be counted here: tried in a process that ends at once."""
     child = os.fork()
     if child == 0:
         with suppress(OSError):
-            listen(handed_over)
+            call.make()
             os._exit(0)
         os._exit(1)
     return os.waitpid(child, 0)[1] == 0

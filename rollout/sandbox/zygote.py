@@ -18,7 +18,6 @@ from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 from pathlib import Path
 
 from rollout.sandbox import guest, heap, isolation, keeper, linux, seccomp, threads, warmth
-from rollout.sandbox.box import Box
 from rollout.sandbox.child import Cage, Child, wait_for
 from rollout.sandbox.linux import machine
 from rollout.sandbox.outcome import Limits
@@ -87,12 +86,17 @@ def _forget_ourselves() -> None:
 
 
 def _cage(limits: Limits, tier: Tier) -> Cage:
-    notifier = threads.notifier(machine())
-    counted = limits.num_threads > 0 and threads.can_listen(notifier)
+    listening = threads.listening(machine())
+    counted = limits.num_threads > 0 and threads.can_listen(listening)
     policy = seccomp.policy(machine(), box=tier is Tier.BWRAP, threads=counted)
-    allow_list = seccomp.Filter(seccomp.assemble(machine(), policy))
-    box = Box(limits) if tier is Tier.BWRAP else None
-    return Cage(machine(), limits, box, allow_list, notifier if counted else None)
+    return Cage(
+        machine=machine(),
+        limits=limits,
+        has_namespace=tier is Tier.BWRAP,
+        confinement=isolation.confinement(limits, tier),
+        listening=listening if counted else None,
+        allow_list=seccomp.installation(seccomp.assemble(machine(), policy)),
+    )
 
 
 def main(host: socket.socket, host_process: int, limits: Limits, tier: Tier, preload: list[str], user: int) -> None:
@@ -115,7 +119,7 @@ def main(host: socket.socket, host_process: int, limits: Limits, tier: Tier, pre
         return
     zygote = Zygote(host, host_process, _cage(limits, tier))
     gc.freeze()
-    host.send(READY + json.dumps({"counts_threads": zygote.cage.thread_notifier is not None}).encode())
+    host.send(READY + json.dumps({"counts_threads": zygote.cage.listening is not None}).encode())
     zygote.serve()
 
 
