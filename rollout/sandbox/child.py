@@ -17,10 +17,9 @@ from typing import Self
 from rollout.sandbox import box, guest, isolation, linux, threads
 from rollout.sandbox.linux import Call, Machine
 from rollout.sandbox.outcome import Limits
-from rollout.sandbox.wire import EXIT_ERROR, MAX_MESSAGE_BYTES, READY, Cell, Done, Ending, Reply, Request
+from rollout.sandbox.wire import EXIT_ERROR, MAX_MESSAGE_BYTES, READY, Cell, Done, Ending, Reply, Request, receive, send
 
-_CONTROL = 3
-"""The one descriptor of a child besides the standard three, until it is told its last cell."""
+_ABOVE_STANDARD = 3
 _TOKEN_BYTES = 16
 _EXIT_S = 0.2
 """Between the closing of a process's descriptors and its end."""
@@ -67,7 +66,7 @@ class Child:
         self._await_ready()
         token = secrets.token_bytes(_TOKEN_BYTES)
         signal.pidfd_send_signal(self.process, signal.SIGCONT)
-        socket.send_fds(self._control, [Cell(is_last, request.seed, token).pack()], descriptors)
+        send(self._control, Cell(is_last, request.seed, token).pack(), descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         return token
@@ -77,7 +76,7 @@ class Child:
         if self._is_ready:
             return
         if self._cage.listening:
-            _, listeners, _, _ = socket.recv_fds(self._control, MAX_MESSAGE_BYTES, 1)
+            _, listeners = receive(self._control)
             if listeners:
                 self._threads = threads.ThreadCount(listeners[0], self._cage.machine, self._cage.limits.num_threads)
         if self._control.recv(MAX_MESSAGE_BYTES) != READY:
@@ -162,12 +161,11 @@ def _events(poll: select.poll, timeout_s: float | None) -> dict[int, int]:
     return dict(poll.poll(None if timeout_s is None else math.ceil(timeout_s * 1000)))
 
 
-def _live(cage: Cage, inherited: socket.socket, parent: int) -> None:
-    """The whole life of the child."""
+def _live(cage: Cage, control: socket.socket, parent: int) -> None:
+    """The whole life of the child. `control` is its one descriptor besides the standard three, until its last cell."""
     try:
-        os.dup2(inherited.fileno(), _CONTROL)
-        os.closerange(_CONTROL + 1, 2**16)
-        control = socket.socket(fileno=_CONTROL)
+        os.closerange(_ABOVE_STANDARD, control.fileno())
+        os.closerange(control.fileno() + 1, 2**16)
         _confine(cage, control, parent)
         guest.rehearse()
         control.send(READY)
@@ -182,6 +180,6 @@ def _confine(cage: Cage, control: socket.socket, parent: int) -> None:
     isolation.require_parent(parent)
     if cage.listening:
         listener = cage.listening.make()
-        socket.send_fds(control, [READY], [listener])
+        send(control, READY, [listener])
         os.close(listener)
     cage.allow_list.make()

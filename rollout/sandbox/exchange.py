@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from rollout.errors import InfrastructureError
 from rollout.sandbox.outcome import Limits, Outcome, Status
-from rollout.sandbox.wire import EXIT_MEMORY, EXIT_OK, MAX_MESSAGE_BYTES, Ending, Kind, Reply, Request
+from rollout.sandbox.wire import EXIT_MEMORY, EXIT_OK, MAX_MESSAGE_BYTES, Ending, Kind, Reply, Request, send
 
 _GRACE_S = 30.0
 """Beyond the deadline, which the zygote keeps: only a zygote that hangs takes longer."""
@@ -38,7 +38,7 @@ def exchange(channel: socket.socket, request: Request, source: bytes, stdin: byt
         given = files.enter_context(memory_file(stdin) if stdin else _nothing())
         stdout, stderr = (files.enter_context(_Capture(limits.output_bytes)) for _ in range(2))
         with suppress(BrokenPipeError):  # a session that has ended may have said why before
-            socket.send_fds(channel, [request.pack()], [code, given, stdout.write_end, stderr.write_end])
+            send(channel, request.pack(), [code, given, stdout.write_end, stderr.write_end])
         stdout.close_write_end()
         stderr.close_write_end()
         reply = _reply(channel, [stdout, stderr], time.monotonic() + request.wall_s + _GRACE_S)

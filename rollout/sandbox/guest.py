@@ -17,13 +17,13 @@ from types import ModuleType, TracebackType
 from typing import BinaryIO
 
 from rollout.sandbox.seeding import start_streams
-from rollout.sandbox.wire import EXIT_ERROR, EXIT_MEMORY, EXIT_OK, MAX_MESSAGE_BYTES, NUM_DESCRIPTORS, Cell, Done
+from rollout.sandbox.wire import EXIT_ERROR, EXIT_MEMORY, EXIT_OK, NUM_DESCRIPTORS, Cell, Done, receive, send
 
 _ONLY_FILE = "tool.py"
 _MAX_FRAMES = 8
 _REPORT_ENDS = 1000
 """Characters kept at either end of a report, whose message can hold a whole document."""
-_ABOVE_STANDARD = 8
+_STANDARD = (0, 1, 2)
 
 
 _PREPARED_SEED = 0
@@ -33,19 +33,38 @@ def prepare() -> None:
     """Before any fork: make what a child would make alike."""
     _open_streams()
     start_streams(_PREPARED_SEED)
-    rehearse()
+    _practise()
+
+
+_SOURCE = "print()\nNone"
+_NUM_PRACTICES = 20
+"""The interpreter specialises what runs again; a child would do so anew."""
+
+
+def _practise() -> None:
+    """Serve some cells for nobody."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    source = os.memfd_create("practice")
+    os.write(source, _SOURCE.encode())
+    with ours, theirs:
+        for _ in range(_NUM_PRACTICES):
+            send(ours, Cell(False, _PREPARED_SEED, b"").pack(), [source, 0, 1, 2])
+        ours.shutdown(socket.SHUT_WR)
+        serve(theirs, len(_SOURCE))
+    os.close(source)
+    gc.disable()
 
 
 def rehearse() -> None:
     """Run a cell for nobody, so that the memory which every cell writes to is this process's own before one comes."""
-    Notebook().run("print()\nNone", is_last=False)
+    Notebook().run(_SOURCE, is_last=False)
 
 
 def serve(control: socket.socket, max_bytes: int) -> None:
     """Run the cells that come, up to the one that is the last: with that the process ends."""
     notebook = None
     while True:
-        message, received, _, _ = socket.recv_fds(control, MAX_MESSAGE_BYTES, NUM_DESCRIPTORS)
+        message, received = receive(control)
         if len(received) != NUM_DESCRIPTORS:  # nobody is left to say anything
             return
         cell = Cell.unpack(message)
@@ -66,9 +85,7 @@ def serve(control: socket.socket, max_bytes: int) -> None:
 
 def _redirect(received: list[int], max_bytes: int) -> str:
     """Make the descriptors the standard ones, of which an earlier cell may have closed any; returns the source."""
-    moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, _ABOVE_STANDARD) for descriptor in received]
-    for descriptor in received:
-        os.close(descriptor)
+    moved = [_above_standard(descriptor) for descriptor in received]
     code, *standard = moved
     source = os.pread(code, max_bytes, 0).decode()
     for number, descriptor in enumerate(standard):
@@ -76,6 +93,11 @@ def _redirect(received: list[int], max_bytes: int) -> str:
     for descriptor in moved:
         os.close(descriptor)
     return source
+
+
+def _above_standard(descriptor: int) -> int:
+    """Out of the way: what lies lower will be replaced."""
+    return descriptor if descriptor > _STANDARD[-1] else fcntl.fcntl(descriptor, fcntl.F_DUPFD, _STANDARD[-1] + 1)
 
 
 class Notebook:

@@ -4,7 +4,7 @@ import signal
 import socket
 
 from rollout.sandbox.child import Cage, Child, wait_for
-from rollout.sandbox.wire import MAX_MESSAGE_BYTES, NUM_DESCRIPTORS, Ending, Reply, Request
+from rollout.sandbox.wire import NUM_DESCRIPTORS, Ending, Reply, Request, receive
 
 
 def keep(host: socket.socket, host_process: int, cage: Cage) -> None:
@@ -14,7 +14,7 @@ def keep(host: socket.socket, host_process: int, cage: Cage) -> None:
         if child.process in events:
             _tell_of_an_end(host, child.end(Ending.FORGED))
             return
-        message, descriptors, _, _ = socket.recv_fds(host, MAX_MESSAGE_BYTES, NUM_DESCRIPTORS)
+        message, descriptors = receive(host)
         if host_process in events or len(descriptors) != NUM_DESCRIPTORS:  # the end of the stream
             child.end(Ending.EXIT)
             return

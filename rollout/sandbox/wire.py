@@ -4,6 +4,9 @@ A call's source, input and output never pass through the zygote: they lie in fil
 open.
 """
 
+import socket
+from array import array
+from collections.abc import Sequence
 from enum import IntEnum
 from struct import Struct
 from typing import NamedTuple
@@ -114,6 +117,23 @@ MAX_MESSAGE_BYTES = 4096
 NUM_DESCRIPTORS = 4
 READY = b"ready"
 """The greeting of a zygote, or a child, when it is locked in; any other text is the reason why it cannot be."""
+
+_RIGHTS_BYTES = socket.CMSG_LEN(NUM_DESCRIPTORS * array("i").itemsize)
+
+
+def send(channel: socket.socket, message: bytes, descriptors: Sequence[int]) -> None:
+    """Hand over a message, and copies of the descriptors. Raises OSError if the other side is gone.
+
+    Like socket.send_fds, which imports a module in every call; a child pays for each page that it touches.
+    """
+    channel.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))])
+
+
+def receive(channel: socket.socket) -> tuple[bytes, list[int]]:
+    """A message and the descriptors that came with it; empty at the end of the stream."""
+    message, ancillary, _, _ = channel.recvmsg(MAX_MESSAGE_BYTES, _RIGHTS_BYTES)
+    return message, [number for _, _, data in ancillary for number in memoryview(data).cast("i")]
+
 
 EXIT_OK, EXIT_ERROR, EXIT_MEMORY = 0, 1, 86
 """Exit codes of a call. Code can choose its own exit code, and so only ever tells on itself."""

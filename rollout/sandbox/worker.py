@@ -19,7 +19,7 @@ from rollout.sandbox.outcome import Limits, Outcome
 from rollout.sandbox.places import BOX
 from rollout.sandbox.refusal import IsolationError
 from rollout.sandbox.tier import Tier
-from rollout.sandbox.wire import MAX_MESSAGE_BYTES, READY, Kind, Request
+from rollout.sandbox.wire import MAX_MESSAGE_BYTES, READY, Kind, Request, send
 
 _START_S = 120.0
 _STOP_S = 5.0
@@ -34,6 +34,8 @@ _ENVIRONMENT = {
     "TZ": "UTC",
     "HOME": "/",
     "MALLOC_ARENA_MAX": "2",
+    # else each child resolves what it calls
+    "LD_BIND_NOW": "1",
     # the one allocator that rollout.sandbox.heap can arrange
     "PYTHONMALLOC": "malloc",
     "OMP_NUM_THREADS": "1",
@@ -86,7 +88,7 @@ class Worker:
         try:
             with there:
                 control = self._connected()
-                socket.send_fds(control, [Request(Kind.SESSION, 0, 0).pack()], [there.fileno()])
+                send(control, Request(Kind.SESSION, 0, 0).pack(), [there.fileno()])
         except OSError as error:
             here.close()
             self.stop()

@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import threading
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
@@ -24,8 +25,10 @@ from rollout.sandbox.outcome import Limits
 from rollout.sandbox.places import readable_paths
 from rollout.sandbox.refusal import IsolationError
 from rollout.sandbox.tier import Tier
-from rollout.sandbox.wire import MAX_MESSAGE_BYTES, NUM_DESCRIPTORS, READY, Kind, Request
+from rollout.sandbox.wire import READY, Kind, Request, receive
 
+_NUM_SPARES = 2
+"""To be ready takes a child longer than most calls take."""
 _STACK_BYTES = 2**20
 """Of a thread: the default of 8 MiB would use up a call's address space."""
 
@@ -39,12 +42,15 @@ class Zygote:
     """A pidfd: readable when the host has ended, even if something else still holds its socket."""
     cage: Cage
     keepers: list[int] = field(default_factory=list)
+    spares: deque[Child] = field(default_factory=deque)
+    """Children that wait, the oldest first: it had the most time to make itself ready."""
 
     def serve(self) -> None:
         """Answer calls until the host is gone."""
-        self.spare = Child.fork(self.cage)
+        for _ in range(_NUM_SPARES):
+            self.spares.append(Child.fork(self.cage))
         while self.host_process not in wait_for([self.host.fileno(), self.host_process]):
-            message, descriptors, _, _ = socket.recv_fds(self.host, MAX_MESSAGE_BYTES, NUM_DESCRIPTORS)
+            message, descriptors = receive(self.host)
             if not descriptors:  # the end of the stream
                 return
             request = Request.unpack(message)
@@ -54,9 +60,9 @@ class Zygote:
                 return
 
     def _answered(self, request: Request, descriptors: Sequence[int]) -> bool:
-        child = self.spare
+        child = self.spares.popleft()
         child.begin(request, descriptors, is_last=True)
-        self.spare = Child.fork(self.cage)  # while the call runs
+        self.spares.append(Child.fork(self.cage))  # while the call runs
         # meanwhile the host has nothing to say but goodbye
         reply = child.finish(request.wall_s, None, [self.host.fileno(), self.host_process])
         if reply is not None:
@@ -68,7 +74,8 @@ class Zygote:
         pid = linux.fork()
         if pid == 0:
             self.host.close()
-            self.spare.disown()
+            for spare in self.spares:
+                spare.disown()
             keeper.keep(socket.socket(fileno=descriptor), self.host_process, self.cage)
             os._exit(0)
         self.keepers.append(pid)

@@ -181,8 +181,8 @@ from rollout.sandbox import IsolationError, Sandbox, seccomp
 from rollout.sandbox.linux import PR_SET_NO_NEW_PRIVS, machine, prctl
 names, error = sys.argv[1].split(), int(sys.argv[2])
 refused = {machine().numbers[name]: seccomp.return_errno(error) for name in names}
-prctl(PR_SET_NO_NEW_PRIVS, 1)
-seccomp.Filter(seccomp.assemble(machine(), refused, seccomp.RETURN_ALLOW)).install()
+prctl(PR_SET_NO_NEW_PRIVS, 1).make()
+seccomp.installation(seccomp.assemble(machine(), refused, seccomp.RETURN_ALLOW)).make()
 try:
     with Sandbox(num_workers=1) as sandbox:
         print(sandbox.tier, sandbox.run("6 * 7").stdout)
@@ -208,7 +208,7 @@ def test_without_an_indispensable_layer_it_refuses_to_start(missing: str, named:
 @pytest.mark.parametrize(
     ("module", "layer", "possible"),
     [
-        ("child.py", "    cage.allow_list.install()\n", "fork"),
+        ("child.py", "    cage.allow_list.make()\n", "fork"),
         ("isolation.py", "        _close_files()\n", "read /etc/passwd"),
         ("isolation.py", "    _limit(limits, base_bytes)\n", "bytearray"),
     ],

@@ -36,9 +36,8 @@ def _namespaces(): return [flag for flag in _every() if flag != "--unshare-net"]
 """
 LARGE_BOX = """
 from dataclasses import replace
-_Box = Box
-class Box(_Box):
-    def __init__(self, limits): super().__init__(replace(limits, disk_bytes=2**30, num_inodes=200_000))
+_small = entry
+def entry(limits): return _small(replace(limits, disk_bytes=2**30, num_inodes=200_000))
 """
 
 SYSTEM_CALLS = ["memfd", "larger pipes", "inotify_init1", "keyctl"]
