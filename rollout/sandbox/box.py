@@ -2,9 +2,10 @@
 
 import ctypes
 import os
+from functools import cache
 
 from rollout.sandbox import linux
-from rollout.sandbox.linux import Call, prepared, syscall
+from rollout.sandbox.linux import Call, prepared
 from rollout.sandbox.outcome import Limits
 from rollout.sandbox.places import BOX
 
@@ -17,13 +18,18 @@ _LEAVE = prepared("unshare", _NEW_PROCESSES)
 
 def fork() -> int:
     """Like os.fork, but the child is the first process of a namespace, all of which ends with it."""
-    ourselves = os.pidfd_open(os.getpid())
+    way_back = _way_back(os.getpid())
     _LEAVE.make()
     pid = linux.fork()
     if pid:
-        syscall("setns", ourselves, _NEW_PROCESSES)
-        os.close(ourselves)
+        way_back.make()
     return pid
+
+
+@cache
+def _way_back(process: int) -> Call:
+    """Into the namespace of this process, which may look up no other's."""
+    return prepared("setns", os.pidfd_open(process), _NEW_PROCESSES)
 
 
 def entry(limits: Limits) -> tuple[Call, ...]:

@@ -106,12 +106,12 @@ class Child:
                 else:  # whoever was counted has ended, and the kernel clears up
                     poll.unregister(self._threads.listener)
             elif token is not None and self._control.fileno() in events:
-                return self._done(token, used_s)
+                return self._done(token)
             elif events:
                 self.end(Ending.EXIT)
                 return None
 
-    def _done(self, token: bytes, cpu_s: float) -> Reply:
+    def _done(self, token: bytes) -> Reply:
         message = self._control.recv(MAX_MESSAGE_BYTES)
         if not message and wait_for([self.process], _EXIT_S):
             return self.end(Ending.EXIT)
@@ -122,7 +122,7 @@ class Child:
         if done.token != token:
             return self.end(Ending.FORGED)
         signal.pidfd_send_signal(self.process, signal.SIGSTOP)  # its threads rest between cells
-        return Reply(Ending.DONE, done.exit_code, cpu_s)
+        return Reply(Ending.DONE, done.exit_code)
 
     def _cpu_s(self) -> float:
         return time.clock_gettime(~self.pid << 3 | _CPU_CLOCK)
@@ -130,9 +130,9 @@ class Child:
     def end(self, ending: Ending) -> Reply:
         """End it, whatever it does."""
         signal.pidfd_send_signal(self.process, signal.SIGKILL)
-        _, status, usage = os.wait4(self.pid, 0)
+        _, status = os.waitpid(self.pid, 0)
         self._close()
-        return Reply(ending, os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime)
+        return Reply(ending, os.waitstatus_to_exitcode(status))
 
     def disown(self) -> None:
         """In a fork of the parent: leave it alone."""

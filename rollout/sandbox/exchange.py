@@ -42,7 +42,7 @@ def exchange(channel: socket.socket, request: Request, source: bytes, stdin: byt
         stdout.close_write_end()
         stderr.close_write_end()
         reply = _reply(channel, [stdout, stderr], time.monotonic() + request.wall_s + _GRACE_S)
-    return _outcome(reply, stdout, stderr, is_cell=request.kind is Kind.CELL)
+    return _outcome(reply, stdout, stderr, is_cell=request.kind == Kind.CELL)
 
 
 def _reply(channel: socket.socket, captures: list["_Capture"], deadline: float) -> Reply:

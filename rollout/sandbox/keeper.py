@@ -24,7 +24,7 @@ def keep(host: socket.socket, host_process: int, cage: Cage) -> None:
         if reply is None or reply.ending is not Ending.DONE:
             return
     child.end(Ending.EXIT)
-    host.send(Reply(Ending.IDLE, 0, 0).pack())
+    host.send(Reply(Ending.IDLE, 0).pack())
 
 
 def _run(child: Child, request: Request, descriptors: list[int], watched: list[int]) -> Reply | None:

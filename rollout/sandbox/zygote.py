@@ -54,7 +54,7 @@ class Zygote:
             if not descriptors:  # the end of the stream
                 return
             request = Request.unpack(message)
-            if request.kind is Kind.SESSION:
+            if request.kind == Kind.SESSION:
                 self._open_session(descriptors[0])
             elif not self._answered(request, descriptors):
                 return
