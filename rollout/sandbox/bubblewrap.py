@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from rollout.sandbox.places import BOX, readable_paths
+from rollout.sandbox.places import BOX, PACKAGE, readable_paths
 from rollout.sandbox.refusal import IsolationError
 
 _DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -41,9 +41,9 @@ def _is_admin() -> bool:
 
 
 def _files() -> list[str]:
-    package, config = Path(__file__).parents[1], Path(sys.prefix, "pyvenv.cfg")
+    config = Path(sys.prefix, "pyvenv.cfg")
     shown = {
-        path: path for path in (*_outermost(readable_paths()), package, config, *map(Path, _SYSTEM)) if path.exists()
+        path: path for path in (*_outermost(readable_paths()), PACKAGE, config, *map(Path, _SYSTEM)) if path.exists()
     }
     shown[Path(sys.executable)] = Path(sys.executable).resolve()
     arguments = [

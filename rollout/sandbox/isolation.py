@@ -21,7 +21,7 @@ from rollout.sandbox.linux import (
     syscall,
 )
 from rollout.sandbox.outcome import Limits
-from rollout.sandbox.places import library_paths, readable_paths
+from rollout.sandbox.places import PACKAGE, library_paths, readable_paths
 from rollout.sandbox.refusal import IsolationError
 from rollout.sandbox.tier import Tier
 
@@ -46,7 +46,9 @@ def lock(limits: Limits, tier: Tier, user: int) -> None:
     keep_capabilities(_SYS_ADMIN if tier is Tier.BWRAP else 0).make()
     prctl(PR_SET_DUMPABLE, 0).make()
     prctl(PR_SET_NO_NEW_PRIVS, 1).make()
-    if tier is not Tier.BWRAP:
+    if tier is Tier.BWRAP:
+        box.cover(PACKAGE)
+    else:
         _close_files()
     _limit(limits, base_bytes)
 

@@ -7,6 +7,9 @@ from pathlib import Path
 BOX = "/box"
 """Where a call may write, in the tier that has such a place."""
 
+PACKAGE = Path(__file__).parents[1]
+"""What a zygote is made of: it is loaded before any call, and calls have no business with it."""
+
 _LIBRARY_DIRECTORIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 
 

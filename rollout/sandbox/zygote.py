@@ -116,8 +116,9 @@ def main(host: socket.socket, host_process: int, limits: Limits, tier: Tier, pre
     warmth.warm()
     threading.stack_size(_STACK_BYTES)
     _forget_ourselves()
-    guest.prepare()
     gc.collect()
+    gc.freeze()
+    guest.prepare()
     heap.settle()
     try:
         isolation.lock(limits, tier, user)

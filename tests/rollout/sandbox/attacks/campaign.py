@@ -111,7 +111,7 @@ def findings(tier: Tier, around: Surroundings) -> Iterator[str]:
 
 def main(tier: Tier) -> None:
     """Print the findings."""
-    prctl(PR_SET_CHILD_SUBREAPER, 1)  # whoever loses its parent becomes ours, and so cannot hide
+    prctl(PR_SET_CHILD_SUBREAPER, 1).make()  # whoever loses its parent becomes ours, and so cannot hide
     with TemporaryDirectory() as directory, surroundings(Path(directory)) as around:
         for finding in findings(tier, around):
             print(finding[:2000])

@@ -61,11 +61,12 @@ HOST_FILES = (
             "os.path.expanduser('~/.netrc')",
         )
     ),
-    # bubblewrap must show the fork server its own package and its interpreter; both are public, and Landlock hides them again
-    *(
-        Abuse(23, f"read {path}", f"import os, sys\nopen({path}, 'rb').read(64)\nNone", DENIED, on_boxes(RUNS))
-        for path in ("HOUSE + '/rollout/sandbox/zygote.py'", "sys.executable")
-    ),
+    # bubblewrap must show the fork server its interpreter, which is public; Landlock hides it again
+    Abuse(23, "read sys.executable", "import sys\nopen(sys.executable, 'rb').read(64)\nNone", DENIED, on_boxes(RUNS)),
+    denied(23, "read the fork server", "open(HOUSE + '/rollout/sandbox/zygote.py', 'rb').read(64)"),
+    denied(23, "list the fork server's package", "os.listdir(HOUSE + '/rollout')"),
+    denied(23, "list the fork server's modules", "os.listdir(HOUSE + '/rollout/sandbox')"),
+    denied(23, "import the fork server", "sys.path.insert(0, HOUSE)\nimport rollout.sandbox", "ModuleNotFoundError"),
     denied(23, "list the directory of a file of the host", "os.listdir(os.path.dirname(CANARY))"),
     denied(
         23,

@@ -40,7 +40,7 @@ def _grown(pid: int) -> int:
 
 def main(tier: Tier, seed: int, num_hosts: int) -> None:
     """Print the counts."""
-    prctl(PR_SET_CHILD_SUBREAPER, 1)  # survivors become ours, whatever group or session they are in
+    prctl(PR_SET_CHILD_SUBREAPER, 1).make()  # survivors become ours, whatever group or session they are in
     rng = random.Random(seed)
     print(json.dumps([kill_host(tier, rng) for _ in range(num_hosts)]))
 

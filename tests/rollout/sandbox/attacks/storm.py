@@ -100,7 +100,7 @@ class Storm:
 
 def main(tier: Tier, seed: int, seconds: float) -> None:
     """Print the report."""
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_CHILD_SUBREAPER, 1).make()
     with Sandbox(Limits(wall_s=20, cpu_s=20), NUM_WORKERS, tier=tier) as sandbox:
         storm = Storm(sandbox, random.Random(seed))
         storm.rage(seconds)

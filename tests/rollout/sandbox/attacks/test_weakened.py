@@ -40,6 +40,8 @@ _small = entry
 def entry(limits): return _small(replace(limits, disk_bytes=2**30, num_inodes=200_000))
 """
 
+PACKAGE_SHOWN = "\ndef cover(directory): pass\n"
+
 SYSTEM_CALLS = ["memfd", "larger pipes", "inotify_init1", "keyctl"]
 LARGE = ["malloc of the C library", "shared anonymous memory"]
 """None of it is touched."""
@@ -52,12 +54,13 @@ WITHOUT = [
         Tier.BWRAP_LANDLOCK,
         "landlock.py",
         NO_LANDLOCK,
-        ["read HOUSE + '/rollout/sandbox/zygote.py'", "read sys.executable"],
+        ["read the fork server", "read sys.executable"],
     ),
     (Tier.BWRAP_LANDLOCK, "isolation.py", NO_LIMITS, LARGE),
     (Tier.BWRAP, "seccomp.py", NO_SECCOMP, SYSTEM_CALLS),
     (Tier.BWRAP, "bubblewrap.py", HOST_FILES_SHOWN, ["read '/etc/passwd'"]),
     (Tier.BWRAP, "box.py", LARGE_BOX, ["many files", "unlinked files that stay open"]),
+    (Tier.BWRAP, "box.py", PACKAGE_SHOWN, ["read the fork server", "list the fork server's package"]),
     (Tier.BWRAP, "isolation.py", NO_LIMITS, LARGE),
 ]
 
