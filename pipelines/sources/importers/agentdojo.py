@@ -8,10 +8,10 @@ the context was full.
 from typing import Any, Literal
 
 from data_contracts.attempts import CallStatus, Flag, Outcome, RepeatKind, StopReason
-from data_contracts.ids import content_hash
 from data_contracts.messages import Message, Role
 from data_contracts.tasks import Split, Task
 from pipelines.sources.importers.chat import Raw, Text, error_if, shape_flags
+from pipelines.sources.importers.fast_json import fingerprint_of
 from pipelines.sources.importers.recording import Place, Recording, recorded_policy
 from pipelines.sources.importers.transcript import AskedCall, Transcript, TranscriptBuilder
 
@@ -71,7 +71,7 @@ class AgentDojoImporter:
             outcome=Outcome.VOID if crashed else Outcome.CORRECT if raw.utility else Outcome.WRONG,
             rewards=(),
             flags=_flags(raw, crashed) | shape_flags(row["messages"]),
-            fingerprint=content_hash(row["messages"]),
+            fingerprint=fingerprint_of(row["messages"]),
             further=RepeatKind.SEED,
         )
         return [recording]

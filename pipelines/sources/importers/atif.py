@@ -17,6 +17,7 @@ from data_contracts.messages import Message, Role
 from data_contracts.tasks import Split, Task
 from pipelines.sources.importers.chat import Raw, Text, begins_with_error, error_if
 from pipelines.sources.importers.declared import tool_specs
+from pipelines.sources.importers.fast_json import fingerprint_of
 from pipelines.sources.importers.labels import Label, label_at, label_of, number, value_at
 from pipelines.sources.importers.lines import read_document
 from pipelines.sources.importers.recipe import RecordedRecipe
@@ -102,7 +103,7 @@ class AtifImporter:
             outcome=label.outcome,
             rewards=label.rewards,
             flags=label.flags | _shape(raw.steps),
-            fingerprint=content_hash([step.model_dump() for step in raw.steps]),
+            fingerprint=fingerprint_of([step.model_dump() for step in raw.steps]),
             further=RepeatKind.INDEPENDENT,
         )
         return [recording]

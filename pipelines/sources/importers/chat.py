@@ -1,6 +1,5 @@
 """Chat messages in OpenAI's form, as logs hold them: null or block content, calls as objects or as JSON strings."""
 
-import json
 import re
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
@@ -9,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from data_contracts.attempts import CallStatus, Flag
 from data_contracts.messages import Role
+from pipelines.sources.importers.lines import parse_json
 from pipelines.sources.importers.transcript import AskedCall, TranscriptBuilder
 
 
@@ -19,8 +19,8 @@ class Raw(BaseModel):
 
 
 def decoded(value: Any) -> Any:
-    """JSON text as its value; anything else as it is."""
-    return json.loads(value) if isinstance(value, str) else value
+    """JSON text as its value; anything else as it is. Raises ValueError for text that `parse_json` refuses."""
+    return parse_json(value.encode()) if isinstance(value, str) else value
 
 
 def _as_call(value: Any) -> Any:

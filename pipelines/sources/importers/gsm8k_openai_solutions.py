@@ -14,6 +14,7 @@ from data_contracts.messages import Message, Role
 from data_contracts.tasks import Split, Task, VerifierRef
 from data_contracts.tools import ToolSpec
 from pipelines.sources.importers.chat import Raw
+from pipelines.sources.importers.fast_json import fingerprint_of
 from pipelines.sources.importers.recording import Place, Recording, origin, recorded_policy
 from pipelines.sources.importers.transcript import AskedCall, Transcript, TranscriptBuilder
 
@@ -69,7 +70,7 @@ def _recording(task: Task, run: str, model: str, solution: _Solution) -> Recordi
         outcome=Outcome.CORRECT if solution.is_correct else Outcome.WRONG,
         rewards=(),
         flags={Flag.CALLS_IN_TEXT} if any(turn.calls for turn in transcript.turns) else (),
-        fingerprint=content_hash(solution.solution),
+        fingerprint=fingerprint_of(solution.solution),
         further=RepeatKind.SEED,
         part=model,
     )

@@ -15,11 +15,12 @@ from typing import Any
 from pydantic import Field
 
 from data_contracts.attempts import Flag, Outcome, RepeatKind, RewardPart, StopReason
-from data_contracts.ids import canonical_json, content_hash
+from data_contracts.ids import canonical_json
 from data_contracts.messages import Message, Role
 from data_contracts.tasks import Split, Task
 from data_contracts.tools import ToolSpec
 from pipelines.sources.importers.chat import Raw, error_if
+from pipelines.sources.importers.fast_json import fingerprint_of
 from pipelines.sources.importers.recording import (
     TASKS_KEPT,
     Place,
@@ -83,7 +84,7 @@ class InterCodeImporter:
             outcome=Outcome.CORRECT if raw.summary.max_reward >= 1.0 else Outcome.WRONG,
             rewards=(RewardPart(name="recorded", value=raw.summary.max_reward, version="intercode-log"),),
             flags=_flags(raw),
-            fingerprint=content_hash(row["turn_history"]),
+            fingerprint=fingerprint_of(row["turn_history"]),
             further=RepeatKind.SEED,
         )
         return [recording]

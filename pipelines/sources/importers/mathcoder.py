@@ -14,6 +14,7 @@ from data_contracts.messages import Message, Role
 from data_contracts.tasks import Split, Task, VerifierRef
 from data_contracts.tools import ToolSpec
 from pipelines.sources.importers.chat import Raw
+from pipelines.sources.importers.fast_json import fingerprint_of
 from pipelines.sources.importers.recording import TASKS_KEPT, Place, Recording, recorded_policy
 from pipelines.sources.importers.transcript import AskedCall, Transcript, TranscriptBuilder
 
@@ -76,7 +77,7 @@ class MathCoderImporter:
             outcome=_OUTCOMES[label],
             rewards=(),
             flags=(),
-            fingerprint=content_hash(row["debug_result"]),
+            fingerprint=fingerprint_of(row["debug_result"]),
             further=RepeatKind.SEED,
         )
         return [recording]

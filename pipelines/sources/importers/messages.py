@@ -17,6 +17,7 @@ from data_contracts.messages import Message, Role
 from data_contracts.tasks import Split, Task
 from pipelines.sources.importers.chat import Call, Raw, RawCall, Text, begins_with_error, decoded, error_if, shape_flags
 from pipelines.sources.importers.declared import tool_specs
+from pipelines.sources.importers.fast_json import fingerprint_of
 from pipelines.sources.importers.labels import Label, label_at
 from pipelines.sources.importers.recipe import RecordedRecipe
 from pipelines.sources.importers.recording import Place, Recording, recorded_policy
@@ -84,7 +85,7 @@ class MessagesImporter:
             outcome=label.outcome,
             rewards=label.rewards,
             flags=label.flags | shape_flags(messages),
-            fingerprint=content_hash(messages),
+            fingerprint=fingerprint_of(messages),
             further=RepeatKind.SEED,
         )
         return [recording]

@@ -10,10 +10,10 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from data_contracts.attempts import CallStatus, Outcome, RepeatKind, StopReason
-from data_contracts.ids import content_hash
 from data_contracts.messages import Message, Role
 from data_contracts.tasks import Split, Task
 from pipelines.sources.importers.chat import Raw, RawMessage, Text, add_messages, error_if, shape_flags
+from pipelines.sources.importers.fast_json import fingerprint_of
 from pipelines.sources.importers.recording import Place, Recording, recorded_policy
 from pipelines.sources.importers.transcript import Transcript, TranscriptBuilder
 
@@ -76,7 +76,7 @@ class MiniSweImporter:
             outcome=_OUTCOMES[raw.helper.resolved],
             rewards=(),
             flags=shape_flags(row["messages"]),
-            fingerprint=content_hash([message.model_dump() for message in raw.messages]),
+            fingerprint=fingerprint_of([message.model_dump() for message in raw.messages]),
             further=RepeatKind.SEED,
             answer=raw.info.submission or None,
         )

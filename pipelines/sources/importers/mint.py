@@ -11,16 +11,16 @@ the context, is a crashed run.
 """
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
 from data_contracts.attempts import Flag, Outcome, RepeatKind, RewardPart, StopReason
-from data_contracts.ids import canonical_json, content_hash
+from data_contracts.ids import canonical_json
 from data_contracts.messages import Message, Role
 from data_contracts.tasks import Split, Task, VerifierRef
 from data_contracts.tools import ToolSpec
 from pipelines.sources.importers.chat import Raw, error_if
+from pipelines.sources.importers.fast_json import fingerprint_of
 from pipelines.sources.importers.recording import TASKS_KEPT, Place, Recording, origin, recorded_policy
 from pipelines.sources.importers.transcript import AskedCall, Transcript, TranscriptBuilder
 
@@ -97,7 +97,7 @@ class MintImporter:
             outcome=_outcome(raw.state, transcript),
             rewards=(RewardPart(name="recorded", value=float(raw.state.success), version="mint-log"),),
             flags=_flags(raw.state, transcript),
-            fingerprint=content_hash([turn.text for turn in transcript.turns]),
+            fingerprint=fingerprint_of([turn.text for turn in transcript.turns]),
             further=RepeatKind.BUDGET,
         )
         return [recording]
@@ -167,16 +167,15 @@ def _stop(state: _State) -> StopReason:
 
 
 def _flags(state: _State, transcript: Transcript) -> set[Flag]:
-    said: dict[str, Sequence[str]] = {
-        role: [m.content for m in state.history[1:] if m.role == role] for role in ("user", "assistant")
-    }
-    found = {
-        Flag.CRASHED_RUN: _crashed(state, transcript),
-        Flag.CALLS_IN_TEXT: any(turn.calls for turn in transcript.turns),
-        Flag.INVENTED_OBSERVATION: any("Observation:" in text for text in said["assistant"]),
-        Flag.ORACLE_HINT: any(WRONG in text for text in said["user"]),
-    }
-    return {flag for flag, holds in found.items() if holds}
+    flags = {Flag.CRASHED_RUN} if _crashed(state, transcript) else set()
+    if any(turn.calls for turn in transcript.turns):
+        flags.add(Flag.CALLS_IN_TEXT)
+    for message in state.history[1:]:
+        if message.role == "user" and WRONG in message.content:
+            flags.add(Flag.ORACLE_HINT)
+        elif message.role == "assistant" and "Observation:" in message.content:
+            flags.add(Flag.INVENTED_OBSERVATION)
+    return flags
 
 
 def _python(task_id: str, part: str) -> ToolSpec:

@@ -15,6 +15,7 @@ from data_contracts.messages import Message, Role
 from data_contracts.tasks import Split, Task
 from data_contracts.tools import ToolSpec
 from pipelines.sources.importers.chat import Raw, Text, error_if
+from pipelines.sources.importers.fast_json import fingerprint_of
 from pipelines.sources.importers.recording import Place, Recording, origin, recorded_policy
 from pipelines.sources.importers.transcript import AskedCall, Transcript, TranscriptBuilder
 
@@ -92,7 +93,7 @@ class NemoGymImporter:
             outcome=Outcome.CORRECT if raw.reward >= 1.0 else Outcome.WRONG,
             rewards=(RewardPart(name="recorded", value=raw.reward, version="nemo-gym-log"),),
             flags=_flags(raw),
-            fingerprint=content_hash(row["response"]),
+            fingerprint=fingerprint_of(row["response"]),
             further=RepeatKind.INDEPENDENT,
         )
         return [recording]

@@ -19,6 +19,7 @@ from data_contracts.messages import Message, Role
 from data_contracts.tasks import Split, Task
 from pipelines.sources.importers.chat import Raw, Text, begins_with_error, error_if
 from pipelines.sources.importers.declared import tool_specs
+from pipelines.sources.importers.fast_json import fingerprint_of
 from pipelines.sources.importers.labels import Label, label_at, label_of
 from pipelines.sources.importers.recipe import RecordedRecipe
 from pipelines.sources.importers.recording import Place, Recording, recorded_policy
@@ -156,7 +157,7 @@ class PrimeRlImporter:
             outcome=label.outcome,
             rewards=(*label.rewards, *_parts(trace)),
             flags=label.flags | ({Flag.BRANCHED} if len(line) < len(trace.nodes) else set()),
-            fingerprint=content_hash([said.model_dump() for said in line]),
+            fingerprint=fingerprint_of([said.model_dump() for said in line]),
             further=RepeatKind.INDEPENDENT,
             part=part,
         )

@@ -153,8 +153,9 @@ def as_attempt(recording: Recording, index: int, kind: RepeatKind, place: Place)
 
 
 def _control_text(transcript: Transcript) -> Iterator[Flag]:
-    """The flag for text that spells a control token; the two characters first, which few texts hold."""
-    if any("<|" in message.content and _CONTROL.search(message.content) for message in transcript.messages):
+    """The flag for text that spells a control token; characters of it first: one is found fastest, two in few texts."""
+    texts = (message.content for message in transcript.messages)
+    if any("|" in text and "<|" in text and _CONTROL.search(text) for text in texts):
         yield Flag.CONTROL_TEXT
 
 

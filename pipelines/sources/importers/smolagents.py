@@ -16,6 +16,7 @@ from data_contracts.ids import content_hash
 from data_contracts.messages import Message, Role
 from data_contracts.tasks import Split, Task, VerifierRef
 from pipelines.sources.importers.chat import Raw, Text, error_if
+from pipelines.sources.importers.fast_json import fingerprint_of
 from pipelines.sources.importers.recording import Place, Recording, recorded_policy
 from pipelines.sources.importers.transcript import AskedCall, Transcript, TranscriptBuilder
 
@@ -79,7 +80,7 @@ class SmolAgentsImporter:
             outcome=Outcome.CORRECT if _is_right(raw.answer.strip(), raw.true_answer.strip()) else Outcome.WRONG,
             rewards=(),
             flags={Flag.HEURISTIC_VERDICT, Flag.CALLS_IN_TEXT, Flag.BLOCK_CONTENT},
-            fingerprint=content_hash(row["intermediate_steps"]),
+            fingerprint=fingerprint_of(row["intermediate_steps"]),
             further=RepeatKind.SEED,
             answer=raw.answer,
         )

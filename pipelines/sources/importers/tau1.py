@@ -6,10 +6,10 @@ The task is the policy and the script of the simulated user, which no agent sees
 from typing import Any
 
 from data_contracts.attempts import Flag, Outcome, RepeatKind, RewardPart, StopReason
-from data_contracts.ids import content_hash
 from data_contracts.messages import Message, Role
 from data_contracts.tasks import Split, Task
 from pipelines.sources.importers.chat import Raw, RawMessage, add_messages, error_if, shape_flags
+from pipelines.sources.importers.fast_json import fingerprint_of
 from pipelines.sources.importers.recording import Place, Recording, domain_and_model, recorded_policy
 from pipelines.sources.importers.transcript import Transcript, TranscriptBuilder
 
@@ -58,7 +58,7 @@ class Tau1Importer:
             outcome=Outcome.CORRECT if raw.reward > 0.0 else Outcome.WRONG,
             rewards=(RewardPart(name="recorded", value=raw.reward, version="tau1-log"),),
             flags=shape_flags(row["traj"]) | (set() if raw.reward in (0.0, 1.0) else {Flag.SHAPED_REWARD}),
-            fingerprint=content_hash(row["traj"]),
+            fingerprint=fingerprint_of(row["traj"]),
             further=RepeatKind.INDEPENDENT,
         )
         return [recording]

@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from data_contracts.attempts import CallStatus, Flag, Outcome, RepeatKind, RewardPart, StopReason
-from data_contracts.ids import canonical_json, content_hash
+from data_contracts.ids import canonical_json
 from data_contracts.messages import Message, Role
 from data_contracts.tasks import Split, Task
 from pipelines.sources.importers.chat import Raw, Text, error_if, shape_flags
+from pipelines.sources.importers.fast_json import fingerprint_of
 from pipelines.sources.importers.lines import read_lines
 from pipelines.sources.importers.recording import Place, Recording, domain_and_model, recorded_policy
 from pipelines.sources.importers.transcript import AskedCall, Transcript, TranscriptBuilder
@@ -118,7 +119,7 @@ class Tau2Importer:
             outcome=_outcome(raw.reward_info),
             rewards=_rewards(raw.reward_info),
             flags=_flags(raw, defined is not None) | shape_flags(row["messages"]),
-            fingerprint=content_hash([message.model_dump() for message in raw.messages]),
+            fingerprint=fingerprint_of([message.model_dump() for message in raw.messages]),
             further=RepeatKind.SEED,
         )
         return [recording]

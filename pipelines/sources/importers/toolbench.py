@@ -13,11 +13,11 @@ from typing import Any
 from pydantic import Field
 
 from data_contracts.attempts import CallStatus, Flag, Outcome, RepeatKind, StopReason
-from data_contracts.ids import content_hash
 from data_contracts.messages import Message, Role
 from data_contracts.tasks import Split, Task
 from data_contracts.tools import ToolSpec
 from pipelines.sources.importers.chat import Raw
+from pipelines.sources.importers.fast_json import fingerprint_of
 from pipelines.sources.importers.recording import Place, Recording, origin, recorded_policy
 from pipelines.sources.importers.transcript import AskedCall, Transcript, TranscriptBuilder
 
@@ -83,7 +83,7 @@ class ToolBenchImporter:
             outcome=Outcome.UNLABELLED,
             rewards=(),
             flags={Flag.UNVERIFIED, Flag.SEARCH_TREE},
-            fingerprint=content_hash(row["tree"]),
+            fingerprint=fingerprint_of(row["tree"]),
             further=RepeatKind.SEED,
             answer=answer.final_answer or None,
         )

@@ -13,6 +13,7 @@ from data_contracts.messages import Message, Role
 from data_contracts.tasks import Split, Task, VerifierRef
 from data_contracts.tools import ToolSpec
 from pipelines.sources.importers.chat import Raw, error_if
+from pipelines.sources.importers.fast_json import fingerprint_of
 from pipelines.sources.importers.recording import Place, Recording, origin, recorded_policy
 from pipelines.sources.importers.transcript import AskedCall, Transcript, TranscriptBuilder
 
@@ -72,7 +73,7 @@ def _recording(task: Task, model: str, run: str, text: str, answer: str, part: s
         outcome=_outcome(answer, reference),
         rewards=(),
         flags={Flag.HEURISTIC_VERDICT} | ({Flag.CALLS_IN_TEXT} if used else set()),
-        fingerprint=content_hash(text),
+        fingerprint=fingerprint_of(text),
         further=RepeatKind.SEED,
         part=part,
     )

@@ -8,8 +8,8 @@ from typing import Any, Self
 from pydantic import TypeAdapter
 
 from data_contracts.attempts import CallStatus, Turn
-from data_contracts.ids import canonical_json
 from data_contracts.messages import Message, Role
+from pipelines.sources.importers.fast_json import object_json
 
 Fields = dict[str, Any]
 """A record's fields before it is validated: all messages of a conversation are, at once, when it is complete."""
@@ -32,7 +32,7 @@ class AskedCall:
     @classmethod
     def of(cls, name: str, arguments: dict[str, Any], id: str | None = None) -> Self:
         """A call whose arguments the log holds as values."""
-        return cls(name, canonical_json(arguments), id, is_object=True)
+        return cls(name, object_json(arguments), id, is_object=True)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from pipelines.sources.importers.chat import (
     without_nulls,
 )
 from pipelines.sources.importers.declared import tool_specs
+from pipelines.sources.importers.fast_json import fingerprint_of
 from pipelines.sources.importers.labels import boxed
 from pipelines.sources.importers.recipe import RecordedRecipe
 from pipelines.sources.importers.recording import Place, Recording, origin, recorded_policy
@@ -106,7 +107,7 @@ class VerifiersImporter:
             outcome=outcome,
             rewards=_rewards(raw),
             flags=flags | shape_flags([*row["prompt"], *row["completion"]]),
-            fingerprint=content_hash(row["completion"]),
+            fingerprint=fingerprint_of(row["completion"]),
             further=RepeatKind.INDEPENDENT,
         )
         return [recording]

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from data_contracts.attempts import Flag
 from data_contracts.decisions import Decision, Reason
+from data_contracts.ids import canonical_json
 from pipelines.sources.importers import Imported, RecordedRecipe, read_folder, read_shards
+from pipelines.sources.importers.fast_json import fingerprint_of, object_json
 from pipelines.sources.importers.lines import parse_json, read_lines
 from tests.pipelines.sources.importers.golden import tau1_row, write_jsonl
 
@@ -127,11 +129,16 @@ def test_a_key_that_stands_twice_is_refused(tmp_path, line):
     assert "stands twice in one object" in refused["a.jsonl:1"][1]
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=10,
-)
+def json_values(floats):
+    return st.recursive(
+        st.none() | st.booleans() | st.integers() | floats | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=10,
+    )
+
+
+JSON = json_values(st.floats(allow_nan=False))
+FINITE = json_values(st.floats(allow_nan=False, allow_infinity=False))
 
 
 @given(JSON, st.sampled_from([None, (",", ":"), (" , ", " : ")]), st.booleans())
@@ -151,6 +158,29 @@ def test_numbers_that_only_python_writes_are_left_to_the_contract(tmp_path):
     rows = [line.row for line in read_lines(tmp_path / "a.jsonl")]
     assert rows[0]["messages"] == chat()["messages"]
     assert rows[1] == {"x": 2**70, "y": float("inf")}
+
+
+@given(st.dictionaries(st.text(), st.text() | FINITE, max_size=4))
+def test_json_written_fast_is_canonical(values):
+    assert object_json(values) == canonical_json(values)
+
+
+@given(FINITE, FINITE)
+def test_fingerprints_are_equal_where_canonical_json_is(left, right):
+    assert (fingerprint_of(left) == fingerprint_of(right)) == (canonical_json(left) == canonical_json(right))
+    if isinstance(left, dict):
+        assert fingerprint_of(left) == fingerprint_of(dict(reversed(left.items())))
+
+
+@pytest.mark.parametrize("as_json", ["messages", "call"])
+def test_half_a_surrogate_pair_in_json_inside_json_is_refused(tmp_path, as_json):
+    call = json.dumps({"function": {"name": "python", "arguments": {"code": "\ud800"}}})
+    asked = [{"role": "user", "content": "6 * 7?"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    messages = json.dumps(chat("\ud800")["messages"]) if as_json == "messages" else asked
+    write_jsonl(tmp_path / "a.jsonl", [{"messages": messages}, chat()])
+    kept, refused = outcomes(tmp_path)
+    assert (kept, list(refused)) == (["42"], ["a.jsonl:1"])
+    assert "surrogates not allowed" in refused["a.jsonl:1"][1]
 
 
 @pytest.mark.parametrize("reward", [float("nan"), float("inf"), "1", None, [1]])
