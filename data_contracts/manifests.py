@@ -201,6 +201,8 @@ class EvaluationRow(Record):
     """By reason, the most frequent first."""
     clean: CleanPart | None = None
     """None: not compared with any training data."""
+    suite_revision: str | None = None
+    """Commit on the hub; of a copy, what its user says; None for tasks of our own."""
 
 
 class RunKind(StrEnum):

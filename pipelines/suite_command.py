@@ -59,15 +59,18 @@ def list_suites() -> str:
 
 
 def _run_suite(suite: Suite, arguments: argparse.Namespace, rest: Sequence[str]) -> int:
-    from pipelines.sources.suites.loading import LIMITS, load_questions, suite_tasks
+    from pipelines.sources.suites.loading import LIMITS, found_revision, load_questions, suite_tasks
 
     given = {"max_turns": arguments.max_turns, "max_tokens": arguments.max_tokens}
     limits = LIMITS.model_copy(update={name: value for name, value in given.items() if value is not None})
-    questions = load_questions(suite, arguments.copy, arguments.at)
+    revision = found_revision(suite, arguments.copy, arguments.at)
+    questions = load_questions(suite, arguments.copy, revision)
     # The questions lie in a private temporary folder while the process runs: some suites forbid to keep them elsewhere.
     with tempfile.TemporaryDirectory() as scratch:
         tasks, _ = write_dataset(Path(scratch), "tasks", suite_tasks(suite, questions, limits=limits), Task)
         more = ["--redact"] if suite.redact else []
+        if revision is not None:
+            more += ["--suite-revision", revision]
         if arguments.training is not None:
             more += ["--overlaps", str(_overlaps(suite, questions, arguments))]
         output = str(arguments.output / suite.name)

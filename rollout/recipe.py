@@ -118,6 +118,8 @@ class EvaluateRecipe(AttemptsRecipe):
     label: str
     """Name in tables: base, sft, rl, ..."""
     suite: str
+    suite_revision: str | None = None
+    """Commit on the hub, where it comes from there."""
     groups: dict[str, list[str]] = Field(default_factory=dict)
     """Named sets of domains that get a row of their own, beside `all` and each domain."""
     redact: bool = False

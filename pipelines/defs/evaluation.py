@@ -94,6 +94,7 @@ def examine(
         "evaluation",
         label=candidate.label,
         suite=exam.suite,
+        suite_revision=exam.revision,
         tool_variant=candidate.tool_variant,
         groups=exam.groups,
         redact=exam.redact,

@@ -62,6 +62,8 @@ class Exam:
     parents: Sequence[RunInput] = ()
     groups: dict[str, list[str]] = field(default_factory=dict)
     redact: bool = False
+    revision: str | None = None
+    """Of a suite."""
 
     @contextmanager
     def stored(self, store: Store) -> Iterator[RunInput]:
@@ -100,13 +102,14 @@ def exams(store: Store, recipe: Recipe) -> list[Exam]:
 
 
 def _suite_exam(choice: SuiteChoice) -> Exam:
-    from pipelines.sources.suites.loading import LIMITS, load_questions, question_items, suite_tasks
+    from pipelines.sources.suites.loading import LIMITS, found_revision, load_questions, question_items, suite_tasks
 
     suite = find_suite(choice.name)
     path = None if choice.path is None else Path(choice.path).expanduser()
-    questions = load_questions(suite, path, choice.revision)
+    revision = found_revision(suite, path, choice.revision)
+    questions = load_questions(suite, path, revision)
     tasks = suite_tasks(suite, questions, with_tool=choice.with_tool, limits=choice.limits or LIMITS)
-    return Exam(suite.name, tasks, question_items(suite, questions), redact=suite.redact)
+    return Exam(suite.name, tasks, question_items(suite, questions), redact=suite.redact, revision=revision)
 
 
 def overlaps_with_training(store: Store, recipe: Recipe, exams: Sequence[Exam]) -> list[Overlap]:

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Collection, Sequence
 
 from data_contracts.manifests import EvaluationRow, Metric
-from rollout.evaluation.tables import score_text
+from rollout.evaluation.tables import score_text, suite_name
 from rollout.text_table import aligned, estimate, markdown, number
 
 __all__ = ["HEADER", "ORDER", "aligned", "in_order", "markdown", "report_rows", "suite_table"]
@@ -49,7 +49,7 @@ def _suite_line(row: EvaluationRow) -> tuple[str, ...]:
     k = max((score.k for score in row.scores), default=1)
     clean = row.clean
     return (
-        row.suite,
+        suite_name(row),
         row.label,
         estimate(row.accuracy),
         *(score_text(row, metric, k) if k > 1 else "" for metric in Metric),

@@ -30,3 +30,4 @@ def add_eval_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--label", help="name in the tables; default: that of the model")
     parser.add_argument("--suite", help="name of the suite; default: that of the files")
+    parser.add_argument("--suite-revision", metavar="REVISION", help="of the suite; stands in the report")

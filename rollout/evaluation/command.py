@@ -82,6 +82,7 @@ def _recipe(arguments: argparse.Namespace, tasks: Sequence[Task]) -> EvaluateRec
             "tool_variant": "real" if arguments.tool == NO_TOOL else arguments.tool,
             "label": arguments.label or arguments.model or arguments.checkpoint.name,
             "suite": arguments.suite or "+".join(_stem(path) for path in arguments.tasks),
+            "suite_revision": arguments.suite_revision,
             "redact": arguments.redact,
         }
     )

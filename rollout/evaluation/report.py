@@ -72,6 +72,7 @@ def _row(
         scores=scores(groups),
         stops=_stops(labelled),
         clean=_clean(attempts, contamination),
+        suite_revision=recipe.suite_revision,
     )
 
 

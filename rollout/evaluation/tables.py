@@ -38,13 +38,18 @@ def report_markdown(rows: Sequence[EvaluationRow]) -> str:
 def report_tables(rows: Sequence[EvaluationRow]) -> list[Table]:
     """Scores at the largest k by domain; behaviour by domain; all k for all tasks; clean items where they are known."""
     whole = next(row for row in rows if row.domain == "all")
-    name = f"{whole.label} on {whole.suite}"
+    name = f"{whole.label} on {suite_name(whole)}"
     tables = [_scores(name, rows, whole), _behaviour(name, rows)]
     if whole.scores:
         tables.append(_over_k(name, whole))
     if whole.clean is not None:
         tables.append(_clean(name, rows))
     return tables
+
+
+def suite_name(row: EvaluationRow) -> str:
+    """With its revision, shortened: `aime24 at 0123456789ab`."""
+    return row.suite if row.suite_revision is None else f"{row.suite} at {row.suite_revision[:12]}"
 
 
 def _scores(name: str, rows: Sequence[EvaluationRow], whole: EvaluationRow) -> Table:

@@ -48,6 +48,8 @@ def test_a_suite_is_evaluated_and_its_licence_decides_what_is_kept(tmp_path, sui
             tmp_path / "out",
             "--max-tokens",
             2000,
+            "--at",
+            "of-a-friend",
         ]
         model = ["--server", server.base_url, "--model", "tiny", "--attempts", 1, "--temperature", 1, "--seed", 0]
         done = toolpath("eval", suite, *given, *model)
@@ -55,7 +57,8 @@ def test_a_suite_is_evaluated_and_its_licence_decides_what_is_kept(tmp_path, sui
     assert f"tiny on {suite}: 2 tasks x 1 = 2 attempts, at most 4,000 tokens" in done.stdout
     lines = (tmp_path / "out" / suite / "report.jsonl").read_text().splitlines()
     whole = next(row for row in map(EvaluationRow.from_json, lines) if row.domain == "all")
-    assert (whole.suite, whole.accuracy.mean) == (suite, 0.5)
+    assert (whole.suite, whole.suite_revision, whole.accuracy.mean) == (suite, "of-a-friend", 0.5)
+    assert f"tiny on {suite} at of-a-friend: scores" in done.stdout
     assert (whole.clean.num_contaminated, whole.clean.accuracy.mean) == (1, 0.0)
     texts = " ".join(" ".join(text.split()) for text in written_texts(tmp_path / "out"))
     assert any(part in texts for part in runs_of_words(QUESTION.format(14))) is not hidden

@@ -4,6 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
+import httpx2
+
 from data_contracts.messages import Message, Role
 from data_contracts.tasks import Split, Task, TaskLimits
 from pipelines.sources.importers.lines import read_lines
@@ -32,6 +35,19 @@ def load_questions(suite: Suite, path: Path | None = None, revision: str | None 
     if not questions:
         raise ValueError(f"suite {suite.name}: {place} holds no rows")
     return list(questions.values())
+
+
+def found_revision(suite: Suite, path: Path | None = None, revision: str | None = None) -> str | None:
+    """The commit that a revision on the hub is now; of a copy, and where the hub does not say, what was asked for."""
+    from huggingface_hub import HfApi
+
+    if path is not None:
+        return revision
+    asked = revision or suite.revision
+    try:
+        return HfApi().dataset_info(suite.hub_id, revision=asked).sha or asked
+    except (OSError, httpx.HTTPError, httpx2.HTTPError):  # an earlier load may lie on this disk
+        return asked
 
 
 def suite_tasks(

@@ -15,8 +15,9 @@ CARD = "---\nconfigs:\n- config_name: main\n  data_files:\n  - split: test\n    
 CODE = """
 import sys
 from pipelines.sources.suites import SUITES
-from pipelines.sources.suites.loading import load_questions
+from pipelines.sources.suites.loading import found_revision, load_questions
 for name in sys.argv[1:]:
+    print(found_revision(SUITES[name]))
     for question in load_questions(SUITES[name]):
         print("|".join((question.name, question.text, question.verifier.name, question.verifier.reference)))
 """
@@ -54,7 +55,9 @@ def loaded(server, home, *suites: str) -> subprocess.CompletedProcess[str]:
 def test_suites_come_from_the_hub_by_config_and_split_or_by_file_where_it_holds_a_script(served, tmp_path):
     done = loaded(served, tmp_path, "gsm8k", "livecodebench_v6")
     assert done.stdout.splitlines() == [
+        COMMIT,
         "1|6 * 7 * 25?|math|1050",
+        COMMIT,
         'a|Add one.|code|{"programs":[{"public":true,"stdin":"1","stdout":"2"}]}',
     ], done.stderr
     assert any(f"resolve/{COMMIT}/main/test-" in path for path in served.paths)
