@@ -1,7 +1,8 @@
 """`python -m rollout.tools.mcp_relay MAX_BYTES COMMAND ...`: an MCP server on stdio whose lines have a largest length.
 
 The SDK's client collects a line until it ends, however long it gets. Between it and the server stands this process, which
-ends the server at a line of more than MAX_BYTES and says FLOODED on stderr. Of the server's own stderr it keeps the tail.
+ends the server at a line of more than MAX_BYTES and says FLOODED on stderr; of a server that ends by itself, which a kill
+from outside is not, it says ENDED. Of the server's own stderr it keeps the tail.
 """
 
 import os
@@ -12,7 +13,7 @@ from collections import deque
 from threading import Thread
 from typing import IO
 
-FLOODED = "[flooded]"
+FLOODED, ENDED = "[flooded]", "[ended by itself]"
 TAIL_BYTES = 4096
 _CHUNK_BYTES = 1024
 
@@ -32,7 +33,8 @@ def main() -> int:
         server.kill()
     status = server.wait()
     listener.join(1.0)
-    sys.stderr.write(b"".join(tail).decode(errors="replace") + (FLOODED if flooded else ""))
+    ending = FLOODED if flooded else ENDED if status != -signal.SIGKILL else ""
+    sys.stderr.write(b"".join(tail).decode(errors="replace") + ending)
     return status
 
 

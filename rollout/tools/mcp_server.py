@@ -1,15 +1,17 @@
 """MCP servers as tools, through the official SDK: over stdio or streamable HTTP.
 
 How a call ends, by type: the server answers (`isError` is the tool's error), takes too long (TIMEOUT), writes too much
-(RESOURCE), or is gone or broken (InfrastructureError). After the last two the next call connects anew.
+(RESOURCE), or is gone or broken (InfrastructureError). A program that ends by itself while one call is under way was ended
+by that call: this is the tool's error too, else a model could void its attempts. With several under way nobody knows which
+one it was; a server on HTTP, or one that was killed, is infrastructure. Once it is lost the next call connects anew.
 """
 
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from threading import Lock
 from types import TracebackType
@@ -27,7 +29,7 @@ from data_contracts.ids import canonical_json
 from data_contracts.tools import ToolSpec
 from rollout.errors import InfrastructureError
 from rollout.tools.base import OpenTool, Tool, ToolResult, bounded, failed
-from rollout.tools.mcp_relay import FLOODED, TAIL_BYTES
+from rollout.tools.mcp_relay import ENDED, FLOODED, TAIL_BYTES
 from rollout.tools.mcp_transport import transport
 from rollout.tools.tables import McpTable
 
@@ -54,6 +56,10 @@ class Connection:
         self._table, self._portal = table, portal
         self._words = os.fdopen(os.memfd_create("mcp"), "w+")
         self.lost = False
+        self._num_calls = 0
+        self._num_at_loss: int | None = None
+        """Calls under way when the first of them found the server gone."""
+        self._lock = Lock()
         self._ready: Future[Client] = Future()
         self._stop = portal.call(anyio.Event)
         self._holder: Future[None] = portal.start_task_soon(self._hold)
@@ -100,13 +106,23 @@ class Connection:
         """Call a tool. Raises InfrastructureError where the server is gone or broken."""
         limit_s = self._table.timeout_s
         task = partial(self._client.call_tool, name, dict(arguments), read_timeout_seconds=limit_s)
+        with self._counted():
+            try:
+                return _result(self._portal.start_task_soon(task).result(limit_s + _GRACE_S))
+            except MCPError as error:
+                return self._refused(error)
+            except BROKEN as error:
+                return self._gone(f"the call broke: {_root(error)}; {self._said()}")
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            self._num_calls += 1
         try:
-            return _result(self._portal.start_task_soon(task).result(limit_s + _GRACE_S))
-        except MCPError as error:
-            return self._refused(error)
-        except BROKEN as error:
-            self.lost = True
-            raise InfrastructureError(f"the call broke: {_root(error)}") from error
+            yield
+        finally:
+            with self._lock:
+                self._num_calls -= 1
 
     def _refused(self, error: MCPError) -> ToolResult:
         """What an error of the protocol means."""
@@ -115,12 +131,17 @@ class Connection:
             return failed(CallStatus.TIMEOUT, f"no answer within {self._table.timeout_s:g} s{_ANEW * self.lost}")
         if error.code in (mcp_types.INVALID_PARAMS, mcp_types.METHOD_NOT_FOUND):
             return failed(CallStatus.ERROR, bounded(error.message))
-        self.lost = True
-        said = f"{error.message}; {self._said()}"
+        return self._gone(f"{error.message}; {self._said()}")
+
+    def _gone(self, said: str) -> ToolResult:
+        """The server is lost: by a call of its own, or else InfrastructureError."""
+        with self._lock:
+            self.lost = True
+            self._num_at_loss = self._num_calls if self._num_at_loss is None else self._num_at_loss
         if any(words in said for words in _TOO_LONG):
-            return failed(
-                CallStatus.RESOURCE, "the answer is too long; the tool starts anew, what it remembered is lost"
-            )
+            return failed(CallStatus.RESOURCE, f"the answer is too long{_ANEW}")
+        if ENDED in said and self._num_at_loss == 1:
+            return failed(CallStatus.ERROR, f"this call ended the program behind the tool{_ANEW}")
         raise InfrastructureError(f"the server is gone or broken: {said}")
 
     def _alive(self) -> bool:

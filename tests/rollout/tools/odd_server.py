@@ -38,6 +38,12 @@ def die() -> str:
 
 
 @server.tool()
+def process() -> int:
+    """The id of the process."""
+    return os.getpid()
+
+
+@server.tool()
 def hang() -> str:
     """Never answers."""
     time.sleep(1e6)

@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from rollout.tools.base import MAX_RESULT_CHARS
 from rollout.tools.mcp_server import McpServer
 from rollout.tools.registry import opened_tools
 from rollout.tools.tables import McpTable
+from tests.rollout.sandbox.test_lifetime import eventually
 from tests.rollout.test_agent import Script, call, setting
 from tests.tiny import make_task
 
@@ -156,10 +159,37 @@ def test_a_server_that_complains_without_end_answers_all_the_same(server) -> Non
     assert ask(server, "chatter").text == "done"
 
 
-def test_a_dying_server_is_infrastructure_and_the_next_call_finds_it_again(server) -> None:
-    with pytest.raises(InfrastructureError, match="gone or broken"):
-        ask(server, "die")
+def test_a_call_that_ends_its_server_is_the_tools_error_and_the_next_call_finds_it_again(server) -> None:
+    for _ in range(2):
+        told = ask(server, "die")
+        assert (told.status, "this call ended the program" in told.text) == (CallStatus.ERROR, True)
+        assert ask(server, "count").text == "1"
+
+
+def under_way(server: McpServer, pool: ThreadPoolExecutor) -> Future:
+    """A call that does not answer, and has begun."""
+    hanging = pool.submit(ask, server, "hang")
+    assert eventually(lambda: server.connected()._num_calls == 1)
+    return hanging
+
+
+def test_of_several_calls_nobody_knows_which_one_ended_the_server(server) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        hanging = under_way(server, pool)
+        with pytest.raises(InfrastructureError, match="gone or broken"):
+            ask(server, "die")
+        with pytest.raises(InfrastructureError, match="gone or broken"):
+            hanging.result()
     assert ask(server, "count").text == "1"
+
+
+def test_a_server_that_is_killed_from_outside_is_infrastructure(server) -> None:
+    process = int(ask(server, "process").text)
+    with ThreadPoolExecutor(1) as pool:
+        hanging = under_way(server, pool)
+        os.kill(process, signal.SIGKILL)
+        with pytest.raises(InfrastructureError, match="gone or broken"):
+            hanging.result()
 
 
 def test_a_server_that_never_answers_is_a_time_out() -> None:
