@@ -4,11 +4,13 @@
 
 Abuses are those of tests/rollout/sandbox/attacks, with the answers that the attack suite expects; the others are honest calls
 whose answer is a number of their own. What is hostile and when follows the seed. Memory, processes, descriptors, disk, mounts
-and shared memory are read when the sandbox has warmed up, after each tenth of the calls, and at the end. Ends with 1 if an
-answer was wrong, a secret was printed, or the surroundings were harmed.
+and shared memory are read when the sandbox has warmed up, and after each thousand calls. Ends with 1 if an answer was wrong,
+a secret was printed, or the surroundings were harmed. An interrupt ends it with what was found so far; with `--record` a
+second run goes on there.
 """
 
 import argparse
+import json
 import os
 import random
 import shutil
@@ -17,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,7 +32,7 @@ from tests.rollout.sandbox.attacks.storm import CALLS
 from tests.rollout.sandbox.attacks.surroundings import SECRET, Surroundings, surroundings
 from tests.rollout.sandbox.test_lifetime import descendants
 
-NUM_WARM_UP, NUM_READINGS = 200, 10
+NUM_WARM_UP, PART_CALLS = 200, 1000
 SETTLE_S = 1.0
 """What was started in advance is there again before a reading."""
 
@@ -118,6 +120,35 @@ class Soak:
         return num_wrong
 
 
+@dataclass(frozen=True)
+class Part:
+    """What came of so many calls."""
+
+    num_calls: int
+    num_wrong: int
+    seconds: float
+    statuses: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Record:
+    """The parts that are done, in a file of JSON lines; without one nothing is kept."""
+
+    path: Path | None
+
+    def parts(self) -> list[Part]:
+        """Those of earlier runs."""
+        lines = self.path.read_text().splitlines() if self.path and self.path.is_file() else []
+        return [Part(**json.loads(line)) for line in lines]
+
+    def add(self, part: Part) -> None:
+        """Write one down."""
+        if self.path:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a") as file:
+                file.write(json.dumps(asdict(part)) + "\n")
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -126,24 +157,50 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--callers", type=int, default=16)
     parser.add_argument("--hostile", type=float, default=0.25)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--record", type=Path, help="file; a second call goes on where one stopped")
     return parser.parse_args()
 
 
+def sizes(num_calls: int) -> list[int]:
+    """Of the parts: a short first one, after which the sandbox is warm."""
+    num_parts, rest = divmod(num_calls - NUM_WARM_UP, PART_CALLS)
+    return [NUM_WARM_UP, *[PART_CALLS] * num_parts, *[rest] * bool(rest)]
+
+
+def run_part(given: argparse.Namespace, bath: Soak, number: int, size: int) -> Part:
+    """Make the calls of one part, which its number decides."""
+    rng, statuses, start = random.Random(f"{given.seed} {number}"), Counter[Status](), time.perf_counter()
+    num_wrong = bath.run(bath.jobs(size, given.hostile, rng), given.callers, statuses)
+    counted = {status.value: count for status, count in statuses.items()}
+    return Part(size, num_wrong, time.perf_counter() - start, counted)
+
+
 def soak(given: argparse.Namespace, bath: Soak) -> int:
-    """Run all calls in parts, a reading after each. Returns how many things were wrong."""
-    rng, statuses = random.Random(given.seed), Counter[Status]()
-    print(f"{'calls':>8}{'calls/s':>9}" + "".join(f"{field.name:>13}" for field in fields(Reading)))
-    num_done = num_wrong = 0
-    for size in (NUM_WARM_UP, *[given.calls // NUM_READINGS] * NUM_READINGS):
-        start = time.perf_counter()
-        num_wrong += bath.run(bath.jobs(size, given.hostile, rng), given.callers, statuses)
-        num_done += size
-        rate = size / (time.perf_counter() - start)
-        time.sleep(SETTLE_S)
-        print(f"{num_done:>8}{rate:>9.1f}{Reading.now().row()}", flush=True)
-    harm = list(bath.around.harm())
+    """Run all parts that are not yet done, a reading after each. Returns how many things were wrong."""
+    record, planned = Record(given.record), sizes(given.calls)
+    done = record.parts()
+    print(f"{'calls':>8}{'calls/s':>9}{'min left':>9}" + "".join(f"{field.name:>13}" for field in fields(Reading)))
+    try:
+        for number, size in list(enumerate(planned))[len(done) :]:
+            part = run_part(given, bath, number, size)
+            done.append(part)
+            record.add(part)
+            time.sleep(SETTLE_S)
+            print(progress(done, sum(planned)) + Reading.now().row(), flush=True)
+    except KeyboardInterrupt:
+        print("interrupted")
+    statuses = sum((Counter(part.statuses) for part in done), Counter[str]())
+    num_wrong, harm = sum(part.num_wrong for part in done), list(bath.around.harm())
+    num_done = sum(part.num_calls for part in done)
     print(f"{num_wrong} wrong answers of {num_done}; harm: {harm or 'none'}; {dict(statuses.most_common())}")
     return num_wrong + len(harm)
+
+
+def progress(done: list[Part], num_planned: int) -> str:
+    """How far, how fast, and how long it will take."""
+    num_done, last = sum(part.num_calls for part in done), done[-1]
+    rate = last.num_calls / last.seconds
+    return f"{num_done:>8}{rate:>9.1f}{(num_planned - num_done) / rate / 60:>9.1f}"
 
 
 def main() -> int:
