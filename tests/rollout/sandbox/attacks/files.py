@@ -66,7 +66,12 @@ HOST_FILES = (
     denied(23, "read the fork server", "open(HOUSE + '/rollout/sandbox/zygote.py', 'rb').read(64)"),
     denied(23, "list the fork server's package", "os.listdir(HOUSE + '/rollout')"),
     denied(23, "list the fork server's modules", "os.listdir(HOUSE + '/rollout/sandbox')"),
-    denied(23, "import the fork server", "sys.path.insert(0, HOUSE)\nimport rollout.sandbox", "ModuleNotFoundError"),
+    denied(
+        23,
+        "import the fork server",
+        "sys.path.insert(0, HOUSE)\nimport rollout.sandbox",
+        f"ModuleNotFoundError|{REFUSED}",
+    ),
     denied(23, "list the directory of a file of the host", "os.listdir(os.path.dirname(CANARY))"),
     denied(
         23,
