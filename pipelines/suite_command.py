@@ -3,7 +3,6 @@
 import argparse
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from data_contracts.overlaps import Overlap
 from data_contracts.storage import write_dataset
 from data_contracts.tasks import Task
 from pipelines.sources.suites import Question, Suite, find_suite
+from rollout.private_folder import private_folder
 
 EPILOG = "All other options are those of `python -m rollout eval`, e.g. --checkpoint, --attempts 8, --temperature 1, --seed 0."
 
@@ -66,8 +66,8 @@ def _run_suite(suite: Suite, arguments: argparse.Namespace, rest: Sequence[str])
     revision = found_revision(suite, arguments.copy, arguments.at)
     questions = load_questions(suite, arguments.copy, revision)
     # The questions lie in a private temporary folder while the process runs: some suites forbid to keep them elsewhere.
-    with tempfile.TemporaryDirectory() as scratch:
-        tasks, _ = write_dataset(Path(scratch), "tasks", suite_tasks(suite, questions, limits=limits), Task)
+    with private_folder() as scratch:
+        tasks, _ = write_dataset(scratch, "tasks", suite_tasks(suite, questions, limits=limits), Task)
         more = ["--redact"] if suite.redact else []
         if revision is not None:
             more += ["--suite-revision", revision]

@@ -1,6 +1,5 @@
 """What the candidates are examined on: held-out tasks of our own, and suites that the recipe names."""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from pipelines.defs.task_sets import domain_groups, test_tasks
 from pipelines.recipe import Recipe, parse_table
 from pipelines.sources.suites import Item, find_suite, held_out_items
 from pipelines.store import Store
+from rollout.private_folder import private_folder
 
 
 class SuiteChoice(BaseModel):
@@ -71,8 +71,8 @@ class Exam:
         if not self.redact:
             yield store.write("test_tasks", self.tasks, Task, self.parents).model_copy(update={"name": "tasks"})
             return
-        with tempfile.TemporaryDirectory() as scratch:
-            folder, manifest = write_dataset(Path(scratch), "tasks", self.tasks, Task)
+        with private_folder() as scratch:
+            folder, manifest = write_dataset(scratch, "tasks", self.tasks, Task)
             yield RunInput(name="tasks", path=str(folder), content_hash=manifest.content_hash)
 
 

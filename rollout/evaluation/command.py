@@ -1,7 +1,6 @@
 """`python -m rollout eval`: what a user types, and what is printed."""
 
 import argparse
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from rollout.evaluation.result import read_scores
 from rollout.evaluation.run import evaluate
 from rollout.evaluation.tables import report_markdown, report_text
 from rollout.evaluation.task_files import SUFFIXES, drawn, read_tasks, without_tools
+from rollout.private_folder import private_folder
 from rollout.recipe import EvaluateRecipe
 from rollout.rendering import Family
 from rollout.sampling import num_attempts_made
@@ -54,8 +54,8 @@ def _chosen(arguments: argparse.Namespace) -> list[Task]:
 @contextmanager
 def _spec(arguments: argparse.Namespace, tasks: Sequence[Task]) -> Iterator[RunSpec]:
     """The spec of the run. The tasks lie in a private temporary folder while it runs: nothing of them stays."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder, manifest = write_dataset(Path(scratch), "tasks", tasks, Task)
+    with private_folder() as scratch:
+        folder, manifest = write_dataset(scratch, "tasks", tasks, Task)
         inputs = [RunInput(name="tasks", path=str(folder), content_hash=manifest.content_hash)]
         if arguments.checkpoint is not None:
             found = read_checkpoint_manifest(arguments.checkpoint)
