@@ -1,8 +1,10 @@
 """The selection of SFT attempts, out of core: three passes over shards, any number of processes, one result.
 
-Measure: the facts of each shard (`measuring`), kept on disk, so that a run that was killed goes on where it stood. Decide:
-the rules on sets, over the facts of all (`groups`). Emit: decisions and kept attempts (`emitting`). The decisions are those
-of `selection.select_sft`, of which this is the same code on parts.
+Measure: the facts of each shard (`measuring`). Decide: the rules on sets, over the facts of all (`deciding`). Emit: kept
+attempts and decisions (`emitting`). What a pass has done (a shard, a rule on sets, a part of the kept attempts) stays on
+disk, so that a run that was killed goes on where it stood. Made again after a kill are the decisions, which take little
+time, and the comparisons of the one rule that was under way. The decisions are those of `selection.select_sft`, of which
+this is the same code on parts.
 """
 
 import shutil
@@ -24,14 +26,13 @@ from data_contracts.manifests import DatasetManifest, Parent, RunInput
 from data_contracts.overlaps import Overlap
 from data_contracts.tasks import Task
 from pipelines.curation.arrays import Positions
+from pipelines.curation.deciding import group_findings
 from pipelines.curation.decontamination import DecontaminationRecipe
 from pipelines.curation.emitting import decision_tables, write_kept
 from pipelines.curation.evaluation_items import store_items
 from pipelines.curation.facts import FACTS_VERSION, Facts
-from pipelines.curation.groups import break_group_rules
 from pipelines.curation.measuring import load_facts, measure_shards, stored_overlaps
 from pipelines.curation.recipes import SftDataRecipe
-from pipelines.curation.rules import Finding
 from pipelines.curation.selection import SFT_RULES, VERSIONS
 from pipelines.curation.sharded_texts import ShardedTexts
 from pipelines.curation.shards import Shard, shards_of
@@ -74,8 +75,8 @@ class Selected:
     folder: Path
     shards: list[Shard]
     facts: Facts
-    findings: dict[int, Finding]
-    """Of the rules on sets, by position."""
+    findings: pl.DataFrame
+    """Of the rules on sets (`selection.finding_table`)."""
     task_overlaps: list[Overlap]
     pool: Workers
 
@@ -83,7 +84,7 @@ class Selected:
     def kept_R(self) -> Positions:
         """Positions of the attempts that break no rule."""
         passed_R = self.facts.passed()
-        return passed_R[~np.isin(passed_R, np.fromiter(self.findings, np.int64, len(self.findings)))]
+        return passed_R[~np.isin(passed_R, self.findings["row"].to_numpy())]
 
     def decisions(self) -> Iterator[pa.Table]:
         """The decisions on all attempts, by key."""
@@ -96,7 +97,7 @@ class Selected:
 
     def write_kept(self, root: Path, name: str, parents: tuple[Parent, ...]) -> tuple[Path, DatasetManifest]:
         """Write the kept attempts as a dataset."""
-        return write_kept(root, name, self.shards, self.kept_R, parents, self.pool)
+        return write_kept(root, name, self.shards, self.kept_R, parents, self.folder, self.pool)
 
 
 @contextmanager
@@ -119,7 +120,7 @@ def select_sft_dataset(
         measure_shards(shards, recipe, folder, pool)
         facts = load_facts(shards, recipe, folder, ShardedTexts(shards, pool))
         check_quarantined(facts.table, scale.max_quarantined)
-        findings = break_group_rules(facts, facts.passed(), recipe)
+        findings = group_findings(facts, recipe, folder)
         yield Selected(recipe, folder, shards, facts, findings, task_overlaps, pool)
     shutil.rmtree(folder)
 

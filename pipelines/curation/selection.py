@@ -46,7 +46,7 @@ def select_sft(
     """
     rows = list(cases(attempts, tasks, overlaps).values())
     facts = facts_of(rows, [first_broken(case, recipe) for case in rows], recipe)
-    decided = decide(facts.table, break_group_rules(facts, facts.passed(), recipe), recipe)
+    decided = decide(facts.table, finding_table(break_group_rules(facts, facts.passed(), recipe)), recipe)
     decisions = [Decision(**row) for row in decided.iter_rows(named=True)]
     return [row.attempt for row, one in zip(rows, decisions, strict=True) if one.verdict is Verdict.KEEP], decisions
 
@@ -56,13 +56,17 @@ def facts_of(rows: Sequence[Case], findings: Sequence[Finding | None], recipe: S
     return Facts(*measure(rows, findings, recipe), TextsInMemory([case.attempt for case in rows]))
 
 
-def decide(table: pl.DataFrame, findings: Mapping[int, Finding], recipe: SftDataRecipe) -> pl.DataFrame:
-    """The decisions on attempts as columns, from their facts and what the rules on sets found, by position."""
-    group = pl.DataFrame(
+def finding_table(findings: Mapping[int, Finding]) -> pl.DataFrame:
+    """What rules on sets found as columns, in the order of positions."""
+    return pl.DataFrame(
         [(row, found.reason.value, found.evidence.canonical()) for row, found in sorted(findings.items())],
         schema={"row": pl.UInt32, "group_reason": pl.String, "group_evidence": pl.String},
         orient="row",
     )
+
+
+def decide(table: pl.DataFrame, group: pl.DataFrame, recipe: SftDataRecipe) -> pl.DataFrame:
+    """The decisions on attempts as columns, from their facts and what the rules on sets found (`finding_table`)."""
     reason, evidence = pl.coalesce("reason", "group_reason"), pl.coalesce("evidence", "group_evidence")
     return (
         table.with_row_index("row")

@@ -15,6 +15,7 @@ from data_contracts.ids import canonical_json
 from data_contracts.messages import Message
 from data_contracts.overlaps import Overlap
 from data_contracts.record import Record
+from data_contracts.storage import write_bytes
 from data_contracts.tools import ToolSpec
 from pipelines.curation.contamination import overlaps_in, worst
 from pipelines.curation.evaluation_items import stored_index
@@ -46,6 +47,11 @@ class _Job:
     shard: Shard
     folder: str
 
+    @property
+    def path(self) -> Path:
+        """Where its result lies."""
+        return Path(self.folder) / f"tasks-{self.shard.number:06d}.json"
+
 
 def store_task_facts(shards: Sequence[Shard], folder: Path, pool: Workers) -> list[Overlap]:
     """Write the facts of all tasks to the folder, for `task_facts`; returns what they share with evaluation items.
@@ -56,7 +62,11 @@ def store_task_facts(shards: Sequence[Shard], folder: Path, pool: Workers) -> li
     columns: tuple[list[str], list[int], list[str | None]] = ([], [], [])
     found: list[Overlap] = []
     jobs = [_Job(shard, str(folder)) for shard in shards]
-    for keys, tools, overlaps in pool.map("tasks", _task_shard, jobs):
+    for _ in pool.map("tasks", _task_shard, [job for job in jobs if not job.path.exists()]):
+        pass
+    for job in jobs:
+        keys, tools, shared = json.loads(job.path.read_text())
+        overlaps = list(map(Overlap.model_validate, shared))
         held = worst(overlaps)
         found += overlaps
         columns[0].extend(keys)
@@ -78,15 +88,15 @@ def _write(path: Path, table: pa.Table) -> None:
         writer.write_table(table)
 
 
-def _task_shard(job: _Job) -> tuple[list[str], list[str], list[Overlap]]:
-    """Keys, declared tools as JSON, and overlaps of the tasks of a shard."""
+def _task_shard(job: _Job) -> None:
+    """Write keys, declared tools as JSON, and overlaps of the tasks of a shard, once."""
     keys, tools, overlaps = list[str](), list[str](), list[Overlap]()
     for table in read_shard(job.shard):
         keys += table["key"].to_pylist()
         tools += map(canonical_json, table["tools"].to_pylist())
         asked = records(table.select(["key", "messages"]), _Asked)
         overlaps += overlaps_in({task.key: task.messages for task in asked}, stored_index(job.folder))
-    return keys, tools, overlaps
+    write_bytes(job.path, canonical_json([keys, tools, [one.plain() for one in overlaps]]).encode())
 
 
 def task_facts(folder: str, task_keys: Sequence[str]) -> TaskFacts:

@@ -2,13 +2,14 @@
 
 import gc
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
 import pyarrow as pa
@@ -106,8 +107,17 @@ def workers(num_processes: int, say: Callable[[str], None]) -> Iterator[Workers]
 
 
 def _start() -> None:
-    """One thread a process; records, which hold no cycles, are not searched for them time and again."""
+    """One thread a process; records, which hold no cycles, are not searched for them time and again. A process ends with
+    the one that started it, also where that one was killed and could tell nobody."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(dict.fromkeys(THREADS, "1"))
     pa.set_cpu_count(1)
     gc.freeze()
     gc.set_threshold(100_000, 50, 1000)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -3,6 +3,10 @@
 import json
 import random
 import re
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,6 +115,8 @@ def test_any_shards_and_order_of_rows_give_the_bytes_of_memory(tmp_path_factory,
     assert not list((root / "work").iterdir())
 
 
+REWRITTEN = {"items.arrow", "decontamination.json", "tasks.arrow", "tools.json"}
+"""What takes no time to make: the evaluation items as they were handed in, and what all task shards say together."""
 WORDS = [f"word{n}" for n in range(400)]
 TASKS = [task(n) for n in range(20)]
 EVERYTHING = SftDataRecipe(
@@ -168,6 +174,49 @@ def test_a_run_that_was_killed_goes_on_where_it_stood(tmp_path):
     measured = [line for line in again if line.startswith("measure:")]
     assert len(measured) == 7
     assert re.fullmatch(r"measure: shard 7 of 7, about \d+ s left", measured[-1])
+
+
+LAST_WORDS = (
+    "tasks: shard 1",
+    "measure: shard 3 ",
+    "measure: shard 8 ",
+    "compare: shard 2 ",
+    "compare: shard 1",
+    "write: ",
+)
+
+
+def killed(root, num_processes, last_words):
+    command = [sys.executable, "-m", "tests.pipelines.curation.killed", str(root), str(num_processes), last_words]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=120)
+
+
+def test_killed_in_every_pass_a_run_goes_on_and_makes_no_shard_twice(tmp_path):
+    wanted = in_memory(tmp_path / "memory", ROWS, TASKS, EVERYTHING)
+    said, made = list[str](), dict[Path, tuple[int, int]]()
+    for last_words in (*LAST_WORDS, ""):
+        done = killed(tmp_path, 1, last_words)
+        assert done.returncode == (-signal.SIGKILL if last_words else 0)
+        said += done.stdout.splitlines()
+        files = {path: path.stat() for path in (tmp_path / "work").rglob("*.*") if ".writing-" not in str(path)}
+        left = {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in files.items()}
+        kept = {path: stamp for path, stamp in left.items() if made.get(path, stamp) == stamp}
+        assert {path.name for path in left.keys() - kept.keys()} <= REWRITTEN
+        assert not last_words or made.keys() <= left.keys()
+        made = left
+    assert said[-1].split() == list(wanted)
+    for stage, number in (("tasks", 1), ("measure", 12), ("write", 1)):
+        assert sum(line.startswith(f"{stage}:") for line in said) == number
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    workers = [int(pid) for pid in killed(tmp_path, 2, "measure: shard 2 ").stdout.splitlines()[-1].split()]
+    assert len(workers) == 2
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
 
 
 def test_rows_that_break_their_contract_are_quarantined_with_place_and_problem(tmp_path):
