@@ -4,9 +4,7 @@ A state is a folder: `position.json`, `tensors/` (weights and optimizer, sharded
 `random-RRRRR.pt` for each rank R. It appears whole or not at all.
 """
 
-import io
 import json
-import random
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,7 +13,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +21,7 @@ from data_contracts.storage import MANIFEST, SCRATCH_PREFIX, file_entry, room, s
 from rollout.rendering import tokenizer_id
 from trainer.distributed import ALONE, World
 from trainer.optim import moments
+from trainer.random_state import random_bytes, set_random_bytes
 from trainer.sharding import weights_of
 from trainer.tensor_store import read_tensors, write_tensors
 
@@ -67,7 +65,7 @@ def save_state(
     target = _state_folder(run, position.step)
     with _shared_scratch(target.parent, world) as scratch:
         write_tensors(scratch / TENSORS, _tensors(model, optimizer), world.size == 1)
-        write_bytes(_random_file(scratch, world.rank), _random_bytes())
+        write_bytes(_random_file(scratch, world.rank), random_bytes())
         world.barrier()
         if world.is_first:
             write_bytes(scratch / POSITION, json.dumps(asdict(position)).encode())
@@ -99,12 +97,6 @@ def _tensors(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def _random_file(state: Path, rank: int) -> Path:
     return state / f"random-{rank:05d}.pt"
-
-
-def _random_bytes() -> bytes:
-    buffer = io.BytesIO()
-    torch.save(_random_state(), buffer)
-    return buffer.getvalue()
 
 
 def restore_state(run: Path, model: Any, optimizer: torch.optim.Optimizer, world: World = ALONE) -> Position:
@@ -140,27 +132,7 @@ def _restore_random(state: Path, world: World) -> None:
             "(samples and batches are seeded by themselves)",
             file=sys.stderr,
         )
-    saved = torch.load(_random_file(state, world.rank % num_saved), map_location="cpu", weights_only=True)
-    _set_random_state(saved)
-
-
-def _random_state() -> dict[str, Any]:
-    name, keys, *rest = np.random.get_state(legacy=True)
-    return {
-        "python": random.getstate(),
-        "numpy": (name, np.asarray(keys).tolist(), *rest),
-        "torch": torch.get_rng_state(),
-        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],
-    }
-
-
-def _set_random_state(state: dict[str, Any]) -> None:
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
-    np.random.set_state(tuple(state["numpy"]))
-    torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state(state["cuda"][0])
+    set_random_bytes(_random_file(state, world.rank % num_saved).read_bytes())
 
 
 def export_checkpoint(
