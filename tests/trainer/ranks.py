@@ -26,7 +26,7 @@ from trainer.aggregation import weights
 from trainer.commands import execute
 from trainer.distributed import World, joined
 from trainer.learner import Learner
-from trainer.optim import make_optimizer
+from trainer.optim import make_optimizer, moments
 from trainer.packing import from_rows
 from trainer.recipe import SftRecipe
 from trainer.runs import Run
@@ -72,6 +72,12 @@ def whole(learner: Learner) -> Tensor:
     """All weights in a row, on every rank."""
     kept = {id(w): w.full_tensor() if isinstance(w, DTensor) else w for w in weights_of(learner.model).values()}
     return torch.cat([w.detach().flatten() for w in kept.values()])
+
+
+def held(learner: Learner) -> int:
+    """Numbers that this rank keeps between steps: weights and moments."""
+    kept = [t for w, state in moments(learner.optimizer).items() for t in (w, state["exp_avg"], state["exp_avg_sq"])]
+    return sum((t.to_local() if isinstance(t, DTensor) else t).numel() for t in kept)
 
 
 def settings(budget: int) -> SftRecipe:
@@ -122,7 +128,7 @@ def take_odd_steps(folder: Path, world: World, sharding: Sharding) -> None:
     broken = whole(learner)
     figures.append(sft.train_step(learner, batch, 1e-3, 12))
     unchanged = torch.equal(whole(learner), broken)
-    torch.save((figures, before, unchanged), folder / f"odd-{world.rank}.pt")
+    torch.save((figures, before, unchanged, held(learner)), folder / f"odd-{world.rank}.pt")
 
 
 def train_long(

@@ -157,15 +157,23 @@ def test_a_run_from_files_to_files_writes_one_checkpoint(folders, sharding):
 
 @pytest.mark.parametrize("sharding", Sharding)
 def test_a_rank_with_nothing_to_train_joins_and_no_rank_takes_a_step_that_is_not_finite(folders, sharding):
-    (expected, weights, _) = torch.load(folders[0] / "odd-0.pt")
+    (expected, weights, *_) = torch.load(folders[0] / "odd-0.pt")
     for rank in range(2):
-        figures, after, unchanged = torch.load(folders[1] / sharding / f"odd-{rank}.pt")
+        figures, after, unchanged, _ = torch.load(folders[1] / sharding / f"odd-{rank}.pt")
         assert [step["finite"] for step in figures] == [step["finite"] for step in expected] == [1.0, 0.0]
         assert figures[0]["trained_tokens"] == 11
         assert figures[0]["loss"] == pytest.approx(expected[0]["loss"], abs=1e-5)
         assert figures[0]["gradient_norm"] == pytest.approx(expected[0]["gradient_norm"], abs=1e-4)
         torch.testing.assert_close(after, weights, atol=1e-5, rtol=0)
         assert unchanged
+
+
+def test_a_rank_holds_all_or_its_share(folders):
+    *_, whole = torch.load(folders[0] / "odd-0.pt")
+    replicated, sharded = ([torch.load(folders[1] / s / f"odd-{rank}.pt")[-1] for rank in range(2)] for s in Sharding)
+    assert replicated == [whole, whole]
+    assert sum(sharded) == whole
+    assert max(sharded) < 0.52 * whole
 
 
 def test_sharded_ranks_killed_with_minus_nine_end_with_the_same_weights(folders):
