@@ -118,6 +118,7 @@ def test_killed_while_it_saves_the_older_state_is_whole_and_the_rest_is_swept_aw
     while not (any(state.glob("step-*")) and any(state.glob(".writing-*/tensors/*"))):
         assert child.poll() is None
         assert time.monotonic() < deadline
+        time.sleep(0.005)
     child.send_signal(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
     learner = make_learner()
