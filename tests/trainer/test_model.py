@@ -8,8 +8,8 @@ import torch
 
 from tests.tiny import qwen_model
 from tests.trainer.packs import VOCABULARY, make_learner, make_model, random_pack
-from trainer import attention, model
-from trainer.model import head_logprobs, load_model, parameter_counts, token_logprobs
+from trainer import attention
+from trainer.model import load_model, parameter_counts, token_logprobs
 from trainer.norms import rms_norm, speed_up_norms
 from trainer.packing import Pack
 
@@ -112,46 +112,6 @@ def test_gradient_checkpointing_changes_no_bit_and_keeps_one_hidden_state_a_laye
     hidden_bytes = pack.num_tokens * net.config.hidden_size * 4
     assert kept > 10 * num_layers * hidden_bytes
     assert num_layers * hidden_bytes < kept_less < (num_layers + 15) * hidden_bytes
-
-
-def test_the_head_in_chunks_passes_gradcheck_against_log_softmax(monkeypatch):
-    monkeypatch.setattr(model, "MAX_LOGITS", 3 * 11)  # chunks of three tokens
-    g = torch.Generator().manual_seed(0)
-    hidden, weight = torch.randn(8, 5, generator=g), torch.randn(11, 5, generator=g)
-    targets, upstream = torch.randint(0, 11, (8,), generator=g), torch.randn(8, generator=g)
-    results = []
-    for head in (
-        lambda h, w: head_logprobs(h, w, targets, 0.5)[0],
-        lambda h, w: (h @ w.T / 0.5).log_softmax(-1)[range(8), targets],
-    ):
-        h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
-        out = head(h, w)
-        out.backward(upstream)
-        results.append((out.detach(), h.grad, w.grad))
-    for ours, theirs in zip(*results, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
-
-
-def test_gradients_through_entropy_and_a_temperature_per_token(monkeypatch):
-    monkeypatch.setattr(model, "MAX_LOGITS", 3 * 11)
-    g = torch.Generator().manual_seed(0)
-    hidden, weight = torch.randn(8, 5, generator=g), torch.randn(11, 5, generator=g)
-    targets, upstream = torch.randint(0, 11, (8,), generator=g), torch.randn(2, 8, generator=g)
-    temperature = 0.5 + torch.rand(8, generator=g)
-
-    def slow(h, w):
-        logs = (h @ w.T / temperature[:, None]).log_softmax(-1)
-        return logs[range(8), targets], -(logs.exp() * logs).sum(-1)
-
-    for used in ((True, True), (False, True)):
-        results = []
-        for head in (lambda h, w: head_logprobs(h, w, targets, temperature), slow):
-            h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
-            out = head(h, w)
-            sum((o * u).sum() for o, u, use in zip(out, upstream, used, strict=True) if use).backward()
-            results.append((*(o.detach() for o in out), h.grad, w.grad))
-        for ours, theirs in zip(*results, strict=True):
-            torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
 def test_fast_norms_pass_gradcheck():
