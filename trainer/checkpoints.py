@@ -20,6 +20,7 @@ from data_contracts.manifests import CheckpointManifest, Parent
 from data_contracts.storage import MANIFEST, SCRATCH_PREFIX, file_entry, room, scratch_folder, settle, write_bytes
 from rollout.rendering import tokenizer_id
 from trainer.distributed import ALONE, World
+from trainer.lora import FOLDER, base_of, check_base, merged_state, save_adapter
 from trainer.optim import moments
 from trainer.random_state import random_bytes, set_random_bytes
 from trainer.sharding import weights_of
@@ -59,7 +60,8 @@ def _states(run: Path) -> list[Path]:
 def save_state(
     run: Path, position: Position, model: Any, optimizer: torch.optim.Optimizer, keep: int, world: World = ALONE
 ) -> None:
-    """Save everything that a resumed run needs, atomically; older states beyond `keep` are removed afterwards.
+    """Save everything that a resumed run needs, atomically; older states beyond `keep` are removed afterwards. Of a model with
+    adapters, these alone and what they belong to.
 
     The ranks call it together, each for its share; none returns before all is there."""
     target = _state_folder(run, position.step)
@@ -68,7 +70,7 @@ def save_state(
         write_bytes(_random_file(scratch, world.rank), random_bytes())
         world.barrier()
         if world.is_first:
-            write_bytes(scratch / POSITION, json.dumps(asdict(position)).encode())
+            write_bytes(scratch / POSITION, json.dumps({"base": base_of(model), **asdict(position)}).encode())
             settle(scratch, target)
             for old in _states(run)[:-keep]:
                 shutil.rmtree(old)
@@ -103,7 +105,7 @@ def restore_state(run: Path, model: Any, optimizer: torch.optim.Optimizer, world
     """Load the newest state into model and optimizer; a fresh Position where there is none.
 
     Raises ValueError where the ranks of `world` find different states (they would make different collectives), and for
-    the state of another model.
+    the state of another model or base.
     """
     found = world.everyone([path.name for path in _states(run)[-1:]])
     if found != found[:1] * len(found):
@@ -116,9 +118,11 @@ def restore_state(run: Path, model: Any, optimizer: torch.optim.Optimizer, world
     if found == [[]] * world.size:
         return Position()
     newest = _states(run)[-1]
+    kept = json.loads((newest / POSITION).read_text())
+    check_base(model, kept.pop("base"))
     read_tensors(newest / TENSORS, _tensors(model, optimizer), world.size == 1)
     _restore_random(newest, world)
-    position = Position(**json.loads((newest / POSITION).read_text()))
+    position = Position(**kept)
     position.accuracies = [(step, accuracy) for step, accuracy in position.accuracies]
     return position
 
@@ -147,12 +151,15 @@ def export_checkpoint(
     recipe: str,
     num_steps: int,
 ) -> CheckpointManifest:
-    """Write a model folder in Hugging Face layout with its manifest, atomically; returns the manifest.
+    """Write a model folder in Hugging Face layout with its manifest, atomically; returns the manifest. Adapters are merged,
+    and stand in a subfolder as well.
 
     weights: those of the model, whole, by name. A folder that is there already is replaced.
     """
     with scratch_folder(target.parent) as scratch:
-        model.save_pretrained(scratch, state_dict=dict(weights))
+        model.save_pretrained(scratch, state_dict=merged_state(model, weights))
+        if base_of(model) is not None:
+            save_adapter(model, weights, scratch / FOLDER)
         tokenizer.save_pretrained(scratch)
         files = tuple(file_entry(scratch, path) for path in sorted(scratch.rglob("*")) if path.is_file())
         manifest = CheckpointManifest.create(

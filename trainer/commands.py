@@ -18,6 +18,7 @@ from rollout.rendering.family import prompt_pieces, visible
 from trainer import rl, sft
 from trainer.checkpoints import Position
 from trainer.learner import Learner
+from trainer.lora import add_adapters
 from trainer.model import load_model, load_tokenizer, parameter_counts
 from trainer.norms import speed_up_norms
 from trainer.optim import make_optimizer
@@ -78,6 +79,8 @@ def start(run: Run, recipe: TrainRecipe) -> tuple[CheckpointManifest, Learner, A
     model = load_policy(run)
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable()
+    if recipe.lora is not None:
+        add_adapters(model, recipe.lora, run.spec.seed, manifest.content_hash)
     place(model, recipe.sharding, run.world)
     optimizer = make_optimizer(model, recipe.lr, recipe.betas, recipe.weight_decay)
     learner = Learner(model, optimizer, run.world.device, recipe.grad_clip, run.world)
@@ -146,7 +149,7 @@ def run_rl(run: Run) -> None:
     manifest, learner, tokenizer = start(run, recipe)
     tasks = read_tasks(run, "tasks")
     check_tasks(tasks, recipe)
-    if recipe.kl_coefficient:
+    if recipe.kl_coefficient and recipe.lora is None:
         learner.reference = place(load_policy(run).requires_grad_(False).eval(), recipe.sharding, run.world)
     with Sampler(learner.model, tokenizer, tasks, recipe.sampling, manifest.name, _short_identity(run)) as sampler:
         run.claim()

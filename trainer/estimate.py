@@ -10,12 +10,13 @@ from data_contracts.manifests import RunInput, RunKind, RunSpec
 from data_contracts.storage import read_manifest, read_table
 from data_contracts.tasks import Task
 from data_contracts.token_rows import TokenRow
+from trainer.lora import LoraRecipe, num_adapter_parameters
 from trainer.packing import from_table
-from trainer.recipe import InitRecipe, RlRecipe, SftRecipe, TrainRecipe, parse_recipe
+from trainer.recipe import InitRecipe, RlRecipe, SftRecipe, parse_recipe
 from trainer.sharding import Sharding
 
 BYTES_PER_PARAMETER = {"weights": 4, "gradients": 4, "optimizer": 8}
-"""float32 weights and gradients, two float32 moments of AdamW."""
+"""float32 weights and gradients, two float32 moments of AdamW; the last two for trained parameters only."""
 GIB = 2**30
 
 
@@ -25,35 +26,39 @@ def describe(spec: RunSpec) -> str:
     if spec.kind is RunKind.INIT:
         init = parse_recipe(InitRecipe, "init", spec.recipe)
         return f"init {init.name} from {init.model}: {init.num_layers} layers of {init.hidden_size}, {init.vocab_size} tokens"
-    memory = _memory(_num_parameters(inputs["checkpoint"])) if "checkpoint" in inputs else "no checkpoint given"
-    memory += _placement(spec)
-    work = _sft(spec, inputs) if spec.kind is RunKind.SFT else _rl(spec, inputs)
-    return f"{memory}\n{work}"
+    recipe: SftRecipe | RlRecipe
+    if spec.kind is RunKind.SFT:
+        recipe = parse_recipe(SftRecipe, "sft", spec.recipe)
+        work = _sft(recipe, inputs)
+    else:
+        recipe = parse_recipe(RlRecipe, "rl", spec.recipe)
+        work = _rl(recipe, inputs)
+    memory = _memory(inputs["checkpoint"], recipe.lora) if "checkpoint" in inputs else "no checkpoint given"
+    return f"{memory}{_placement(recipe.sharding, spec.num_gpus)}\n{work}"
 
 
-def _num_parameters(checkpoint: RunInput) -> int:
+def _memory(checkpoint: RunInput, lora: LoraRecipe | None) -> str:
     config: Any = AutoConfig.from_pretrained(checkpoint.path)
     with torch.device("meta"):
-        return sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
+        model = AutoModelForCausalLM.from_config(config)
+    frozen, trained = 0, sum(p.numel() for p in model.parameters())
+    if lora is not None:
+        frozen, trained = trained, num_adapter_parameters(model, lora)
+    counts = {"weights": frozen + trained, "gradients": trained, "optimizer": trained}
+    parts = ", ".join(f"{name} {num * counts[name] / GIB:.3f} GiB" for name, num in BYTES_PER_PARAMETER.items())
+    return f"parameters {frozen + trained:,}{f', of which trained {trained:,}' if frozen else ''}: {parts}"
 
 
-def _memory(num_parameters: int) -> str:
-    parts = ", ".join(f"{name} {num * num_parameters / GIB:.3f} GiB" for name, num in BYTES_PER_PARAMETER.items())
-    return f"parameters {num_parameters:,}: {parts}"
-
-
-def _placement(spec: RunSpec) -> str:
+def _placement(sharding: Sharding, num_gpus: int) -> str:
     """How several GPUs hold that."""
-    if spec.num_gpus < 2:
+    if num_gpus < 2:
         return ""
-    table: type[TrainRecipe] = SftRecipe if spec.kind is RunKind.SFT else RlRecipe
-    if parse_recipe(table, spec.kind.value, spec.recipe).sharding is Sharding.REPLICATE:
-        return f"\neach of {spec.num_gpus} GPUs holds all of it (sharding = 'full': 1/{spec.num_gpus})"
-    return f"\neach of {spec.num_gpus} GPUs holds 1/{spec.num_gpus} of it, and all weights in bfloat16 while it samples"
+    if sharding is Sharding.REPLICATE:
+        return f"\neach of {num_gpus} GPUs holds all of it (sharding = 'full': 1/{num_gpus})"
+    return f"\neach of {num_gpus} GPUs holds 1/{num_gpus} of it, and all weights in bfloat16 while it samples"
 
 
-def _sft(spec: RunSpec, inputs: dict[str, RunInput]) -> str:
-    recipe = parse_recipe(SftRecipe, "sft", spec.recipe)
+def _sft(recipe: SftRecipe, inputs: dict[str, RunInput]) -> str:
     if "dataset" not in inputs:
         return f"at most {recipe.max_steps} steps of {recipe.batch_size} rows"
     rows = from_table(read_table(Path(inputs["dataset"].path), TokenRow, inputs["dataset"].content_hash))
@@ -65,8 +70,7 @@ def _sft(spec: RunSpec, inputs: dict[str, RunInput]) -> str:
     )
 
 
-def _rl(spec: RunSpec, inputs: dict[str, RunInput]) -> str:
-    recipe = parse_recipe(RlRecipe, "rl", spec.recipe)
+def _rl(recipe: RlRecipe, inputs: dict[str, RunInput]) -> str:
     attempts = recipe.max_steps * recipe.tasks_per_step * recipe.group_size
     known = f"{read_manifest(Path(inputs['tasks'].path)).num_rows:,} {Task.contract}s; " if "tasks" in inputs else ""
     return (

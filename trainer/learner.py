@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from trainer.distributed import ALONE, World
+from trainer.lora import adapters_off, base_of
 from trainer.model import token_logprobs
 from trainer.optim import set_lr
 from trainer.packing import Pack
@@ -25,7 +26,7 @@ class Learner:
     grad_clip: float
     world: World = ALONE
     reference: Any = None
-    """A frozen policy that the KL divergence is taken from; None without one."""
+    """A frozen policy that the KL divergence is taken from; None: the model without its adapters."""
 
     def logprobs(self, pack: Pack, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """`token_logprobs` of a pack that is on the device; bfloat16 inside on CUDA."""
@@ -34,8 +35,10 @@ class Learner:
 
     def reference_logprobs(self, pack: Pack, temperature: float) -> Tensor:
         """The reference policy's log-probabilities, without gradient."""
-        with torch.no_grad(), self._precision():
-            return within_forward(self.reference, lambda: token_logprobs(self.reference, pack, temperature))[0]
+        assert self.reference is not None or base_of(self.model) is not None
+        model = self.model if self.reference is None else self.reference
+        with torch.no_grad(), self._precision(), adapters_off(model):
+            return within_forward(model, lambda: token_logprobs(model, pack, temperature))[0]
 
     def _precision(self) -> AbstractContextManager[Any]:
         return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()

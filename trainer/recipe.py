@@ -16,6 +16,7 @@ from trainer.aggregation import Aggregation
 from trainer.alarms import Alarms
 from trainer.correction import Correction
 from trainer.divergence import KlEstimator
+from trainer.lora import LoraRecipe
 from trainer.losses import PolicyLoss
 from trainer.methods import with_method
 from trainer.optim import Schedule
@@ -98,6 +99,8 @@ class TrainRecipe(Recipe):
     """Activations are computed again in the backward pass instead of being kept: a third more compute, far less memory."""
     sharding: Sharding = Sharding.REPLICATE
     """Over several GPUs. Changes numbers by rounding only."""
+    lora: LoraRecipe | None = None
+    """Train a pair of small matrices beside each linear map instead of the weights."""
     save_every: int = Field(50, ge=1)
     """Steps between saved states."""
     keep_states: int = Field(2, ge=1)
@@ -192,7 +195,8 @@ class RlRecipe(TrainRecipe):
     trust_region: TrustRegion = TrustRegion()
     """Surrogate masked."""
     kl_coefficient: float = Field(0.0, ge=0)
-    """Of the KL divergence from the policy that training starts from; above 0 a frozen copy of it is kept."""
+    """Of the KL divergence from the policy that training starts from; above 0 a frozen copy of it is kept (with `lora`, the
+    adapters are switched off instead)."""
     kl_estimator: KlEstimator = KlEstimator.K3
     entropy_coefficient: float = Field(0.0, ge=0)
     """Of the entropy, which is then raised; explodes easily."""
@@ -352,10 +356,14 @@ def _problem(model: type[Recipe], error: dict[str, Any]) -> str:
     return f"{key} = {error['input']!r}: {error['msg']}"
 
 
+NESTED: dict[str, type[Record]] = {"sampling": SamplingRecipe, "lora": LoraRecipe}
+
+
 def _suggestion(model: type[Recipe], key: str) -> str:
+    nested = {name: table for name, table in NESTED.items() if name in model.model_fields}
     names = [
         *model.model_fields,
-        *(f"sampling.{n}" for n in SamplingRecipe.model_fields if "sampling" in model.model_fields),
+        *(f"{name}.{field}" for name, table in nested.items() for field in table.model_fields),
     ]
     near = difflib.get_close_matches(key, names, n=1)
     return f"did you mean {near[0]!r}?" if near else f"valid keys: {', '.join(names)}"
