@@ -26,6 +26,7 @@ from trainer.aggregation import weights
 from trainer.commands import execute
 from trainer.distributed import World, joined
 from trainer.learner import Learner
+from trainer.lora import LoraRecipe, add_adapters
 from trainer.optim import make_optimizer, moments
 from trainer.packing import from_rows
 from trainer.recipe import SftRecipe
@@ -63,8 +64,13 @@ class Counted(Judged):
         return sampled
 
 
-def learner_in(world: World, sharding: Sharding, seed: int = 0, tied: bool = True) -> Learner:
-    model = place(make_model(seed, tie_word_embeddings=tied), sharding, world)
+def learner_in(
+    world: World, sharding: Sharding, seed: int = 0, tied: bool = True, lora: LoraRecipe | None = None
+) -> Learner:
+    model = make_model(seed, tie_word_embeddings=tied)
+    if lora is not None:
+        add_adapters(model, lora, 0, "base")
+    place(model, sharding, world)
     return Learner(model, make_optimizer(model, 1e-3, (0.9, 0.95), 0.01), world.device, 1.0, world)
 
 
@@ -85,7 +91,7 @@ def settings(budget: int) -> SftRecipe:
 
 
 def train_sft(folder: Path, world: World, sharding: Sharding) -> None:
-    """A few steps for each budget; then with a head of its own and activations computed twice."""
+    """A few steps for each budget; then with a head of its own and activations computed twice; then of adapters."""
     for name, budget in SFT_BUDGETS.items():
         learner = learner_in(world, sharding)
         sft.train(learner, random_pack(17, seed=0), settings(budget), 7, folder / name, lambda step: step / 100)
@@ -94,6 +100,10 @@ def train_sft(folder: Path, world: World, sharding: Sharding) -> None:
     learner.model.gradient_checkpointing_enable()
     sft.train(learner, random_pack(17, seed=0), settings(32), 7, folder / "untied", lambda step: step / 100)
     torch.save(whole(learner), folder / f"untied-{world.rank}.pt")
+    learner = learner_in(world, sharding, lora=LoraRecipe(rank=4, alpha=8))
+    sft.train(learner, random_pack(17, seed=0), settings(32), 7, folder / "adapted", lambda step: step / 100)
+    reference_T = learner.reference_logprobs(random_pack(3, seed=1), 1.0)
+    torch.save(torch.cat([whole(learner), reference_T]), folder / f"adapted-{world.rank}.pt")
 
 
 def train_rl(folder: Path, world: World, sharding: Sharding) -> None:
