@@ -23,6 +23,7 @@ from trainer.losses import PolicyLoss
 from trainer.norms import speed_up_norms
 from trainer.optim import make_optimizer
 from trainer.packing import Pack
+from trainer.prefixes import split_together
 from trainer.surrogate import Clip, Ratio, Surrogate
 
 CLIP = Clip(low=0.2, high=0.28, dual=1e6)
@@ -33,6 +34,8 @@ WRITTEN, RESULT = 48, 24
 TRL_CHUNK = 32768
 """trl.trainer.utils._CHUNKED_LOGPROB_CHUNK_SIZE of TRL 1.16."""
 
+OURS = ("ours", "ours-shared")
+"""Without and with shared prefixes."""
 Step = Callable[[], tuple[float, float]]
 """One step; returns what must agree between sides: loss and norm of the gradient."""
 Made = tuple[Step, list[Tensor]]
@@ -168,7 +171,7 @@ def sft_step(case: Case) -> Made:
     """A whole optimizer step of supervised fine-tuning."""
     model, rows = made_model(case), made_rows(case)
     learner = learner_of(model, case)
-    if case.side == "ours":
+    if case.side in OURS:
         pack = to_pack(rows)
 
         def step() -> tuple[float, float]:
@@ -221,8 +224,10 @@ def rl_step(case: Case) -> Made:
     """A policy update on rows with old log-probabilities: clipped surrogate, token mean, one mini-batch."""
     model, rows = made_model(case), made_rows(case)
     learner = learner_of(model, case)
-    if case.side == "ours":
-        micros = [micro.to(case.device) for micro in to_pack(rows).split(case.budget)]
+    if case.side in OURS:
+        pack = to_pack(rows)
+        parts = split_together(pack, case.budget) if learner.share_prefixes else pack.split(case.budget)
+        micros = [micro.to(case.device) for micro in parts]
         return lambda: accumulated(learner, [lambda m=m: rl_loss(learner, m) for m in micros]), list(model.parameters())
     trainer = trl_rl(model, case)
     order = np.random.default_rng(case.seed).permutation(len(rows))
@@ -299,12 +304,12 @@ def rl_inputs(rows: list[Row], num_rows: int, num_trained: Tensor, case: Case) -
 
 def learner_of(model: Any, case: Case) -> Learner:
     """Both sides' optimizer; on our side, what commands.start does to a model as well."""
-    if case.side == "ours":
+    if case.side in OURS:
         model.set_attn_implementation(NAME)
         if case.device == "cpu":
             speed_up_norms(model)
     optimizer = make_optimizer(model, LR, (0.9, 0.95), 0.0)
-    return Learner(model, optimizer, torch.device(case.device), grad_clip=1.0)
+    return Learner(model, optimizer, torch.device(case.device), 1.0, share_prefixes=case.side == "ours-shared")
 
 
 def accumulated(learner: Learner, losses: list[Callable[[], Tensor]]) -> tuple[float, float]:
@@ -322,4 +327,8 @@ def batched(items: Any, size: int) -> list[Any]:
 
 
 STEPS = {"head": head_step, "sft": sft_step, "rl": rl_step}
-SIDES = {"head": ("ours", "trl"), "sft": ("ours", "trl-padded", "trl-padding-free"), "rl": ("ours", "trl")}
+SIDES = {
+    "head": ("ours", "trl"),
+    "sft": ("ours", "trl-padded", "trl-padding-free"),
+    "rl": ("ours", "ours-shared", "trl"),
+}

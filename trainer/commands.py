@@ -83,7 +83,8 @@ def start(run: Run, recipe: TrainRecipe) -> tuple[CheckpointManifest, Learner, A
         add_adapters(model, recipe.lora, run.spec.seed, manifest.content_hash)
     place(model, recipe.sharding, run.world)
     optimizer = make_optimizer(model, recipe.lr, recipe.betas, recipe.weight_decay)
-    learner = Learner(model, optimizer, run.world.device, recipe.grad_clip, run.world)
+    device, shares = run.world.device, recipe.share_prefixes
+    learner = Learner(model, optimizer, device, recipe.grad_clip, run.world, share_prefixes=shares)
     return manifest, learner, load_tokenizer(source.path)
 
 

@@ -27,18 +27,22 @@ class Learner:
     world: World = ALONE
     reference: Any = None
     """A frozen policy that the KL divergence is taken from; None: the model without its adapters."""
+    share_prefixes: bool = False
+    """Compute once what sequences of a pack begin with alike."""
 
     def logprobs(self, pack: Pack, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """`token_logprobs` of a pack that is on the device; bfloat16 inside on CUDA."""
         with self._precision():
-            return within_forward(self.model, lambda: token_logprobs(self.model, pack, temperature))
+            return within_forward(
+                self.model, lambda: token_logprobs(self.model, pack, temperature, self.share_prefixes)
+            )
 
     def reference_logprobs(self, pack: Pack, temperature: float) -> Tensor:
         """The reference policy's log-probabilities, without gradient."""
         assert self.reference is not None or base_of(self.model) is not None
         model = self.model if self.reference is None else self.reference
         with torch.no_grad(), self._precision(), adapters_off(model):
-            return within_forward(model, lambda: token_logprobs(model, pack, temperature))[0]
+            return within_forward(model, lambda: token_logprobs(model, pack, temperature, self.share_prefixes))[0]
 
     def _precision(self) -> AbstractContextManager[Any]:
         return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()

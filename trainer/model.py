@@ -11,6 +11,7 @@ from transformers.utils import logging
 from trainer import attention
 from trainer.head import head_logprobs
 from trainer.packing import Pack
+from trainer.prefixes import shared
 
 logging.disable_progress_bar()  # bars of single files would break the one line of progress
 
@@ -58,21 +59,27 @@ def parameter_counts(model: nn.Module) -> dict[str, int]:
     return counts
 
 
-def token_logprobs(model: Any, pack: Pack, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+def token_logprobs(
+    model: Any, pack: Pack, temperature: float = 1.0, share_prefixes: bool = False
+) -> tuple[Tensor, Tensor]:
     """Log-probability and entropy of every trained token, in nats, both differentiable; zero elsewhere.
 
-    Both have shape (T,) and are float32. Logits exist only where a trained token is predicted, a tile at a time.
+    Both have shape (T,) and are float32. With `share_prefixes`, what a sequence begins with as the one before it does is
+    computed once. Logits exist only where a trained token is predicted, a tile at a time.
     """
-    hidden_TH = model.base_model(
-        input_ids=pack.tokens_T[None],
-        position_ids=pack.positions_T[None],
+    once = shared(pack) if share_prefixes else None
+    kept_U = slice(None) if once is None else once.kept_U
+    hidden_UH = model.base_model(
+        input_ids=pack.tokens_T[kept_U][None],
+        position_ids=pack.positions_T[kept_U][None],
         attention_mask=attention.no_dense_mask(pack.tokens_T.device),
-        segments=attention.segments(pack),
+        segments=attention.Segments(pack, once),
         use_cache=False,
     ).last_hidden_state[0]
     trained_S = pack.trained_positions_S
+    before_S = trained_S - 1 if once is None else once.places_T[trained_S - 1]
     logprobs_S, entropy_S = head_logprobs(
-        hidden_TH.index_select(0, trained_S - 1), _head_weight(model), pack.tokens_T[trained_S], temperature
+        hidden_UH.index_select(0, before_S), _head_weight(model), pack.tokens_T[trained_S], temperature
     )
     blank_T = torch.zeros(pack.num_tokens, device=logprobs_S.device)
     return blank_T.index_copy(0, trained_S, logprobs_S), blank_T.index_copy(0, trained_S, entropy_S)

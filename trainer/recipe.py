@@ -95,6 +95,9 @@ class TrainRecipe(Recipe):
     """Aggregation constant: the length that every sequence is divided by."""
     tokens_per_microbatch: int = Field(ge=8)
     """Longest row that is accepted, and the memory of a forward pass. Changes numbers by rounding only."""
+    share_prefixes: bool = True
+    """Compute once what sequences of a micro-batch begin with alike; RL keeps the attempts of a group together for it.
+    Changes numbers by rounding only."""
     gradient_checkpointing: bool = False
     """Activations are computed again in the backward pass instead of being kept: a third more compute, far less memory."""
     sharding: Sharding = Sharding.REPLICATE

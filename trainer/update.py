@@ -14,6 +14,7 @@ from trainer.divergence import kl_estimates
 from trainer.learner import Learner
 from trainer.losses import PolicyLoss
 from trainer.packing import evened
+from trainer.prefixes import split_together
 from trainer.recipe import RlRecipe
 from trainer.scoring import RlPack, Scored, to_pack
 from trainer.shaping import After, EntropyOf, Shaping, shape
@@ -123,7 +124,8 @@ def _micros(scored: Scored, members: Sequence[int], recipe: RlRecipe) -> list[Rl
     if pack is None or not bool(pack.trained_T.any()):
         return []
     weights_T = weights(recipe.aggregation, pack.trained_T, pack.sequence_ids_T, recipe.constant_tokens)
-    return replace(pack, weights_T=weights_T).split(recipe.tokens_per_microbatch)
+    pack, budget = replace(pack, weights_T=weights_T), recipe.tokens_per_microbatch
+    return split_together(pack, budget) if recipe.share_prefixes else pack.split(budget)
 
 
 def _note_gap(tally: Tally, logprobs_T: Tensor, pack: RlPack) -> None:

@@ -54,7 +54,7 @@ def test_packed_hidden_states_equal_plain_ones_at_every_token():
         input_ids=pack.tokens_T[None],
         position_ids=pack.positions_T[None],
         attention_mask=attention.no_dense_mask(torch.device("cpu")),
-        segments=attention.segments(pack),
+        segments=attention.Segments(pack, None),
     )
     plain = qwen_model(2)
     bounds = pack.offsets_N1.tolist()
