@@ -7,13 +7,14 @@ filtered. *random*, *narrow*, and the two ways of choosing: so many of those tha
 leave. Vendi score and coverage (mean distance to the nearest chosen row, and the share of rows within RADIUS) are taken
 with vectors that no way of choosing has seen: characters, not words. Controls are means over SEEDS with t-intervals. Then, with
 --samples DIR (`samples_no_tools` of the same data), CodeGen-16B's pass rates on HumanEval (100 samples a task), resampled
-to the published histogram of difficulty (arXiv 2510.11701).
+to the published histogram of difficulty (arXiv 2510.11701), beside as many tasks at random.
 """
 
 import argparse
 import gzip
 import json
-from collections.abc import Iterable, Sequence
+import random
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,11 +70,8 @@ def worth(chosen: Sequence[Attempt], whole_ND: np.ndarray, judge: HashingVectori
     return Worth(len(chosen), vendi_score(vectors), vendi_score(calls), seen.mean_distance, seen.share_within, gone)
 
 
-def chosen_by(
-    attempts: Sequence[Attempt], method: Method, num_rows: int, seed: int, rules: SftDataRecipe
-) -> list[Attempt]:
+def chosen_by(attempts: Sequence[Attempt], budget: BudgetRecipe, rules: SftDataRecipe) -> list[Attempt]:
     """The rows that a recipe with this budget keeps."""
-    budget = BudgetRecipe(max_rows=num_rows, method=method, seed=seed)
     return select_sft(attempts, rules.model_copy(update={"budget": budget}))[0]
 
 
@@ -122,11 +120,27 @@ def print_histogram(folder: Path) -> None:
     rates = {row["task_id"]: sum(verdict == "pass" for verdict in row["_exec"]) / len(row["_exec"]) for row in samples}
     mixed = {task: rate for task, rate in rates.items() if 0 < rate < 1}
     chosen = to_histogram(mixed, PUBLISHED)
-    before, after = histogram(mixed), histogram({task: mixed[task] for task in chosen})
+    before, after = shares(mixed), shares({task: mixed[task] for task in chosen})
     print(f"\n{len(rates)} tasks, {len(mixed)} solved sometimes, {len(chosen)} after resampling\n")
     print("| bucket | before | after | target |\n|---|---|---|---|")
     for bucket, share in PUBLISHED.items():
-        print(f"| {bucket} | {before[bucket] / len(mixed):.3f} | {after[bucket] / len(chosen):.3f} | {share} |")
+        print(f"| {bucket} | {before[bucket]:.3f} | {after[bucket]:.3f} | {share} |")
+    draws = [random.Random(seed).sample(sorted(mixed), len(chosen)) for seed in SEEDS]
+    at_random = t_interval([off_target(shares({task: mixed[task] for task in draw})) for draw in draws])
+    print(
+        f"\nlargest distance from the target: {off_target(after):.4f}; of as many tasks at random {at_random.mean:.3f} "
+        f"[{at_random.low:.3f}, {at_random.high:.3f}]"
+    )
+
+
+def shares(rates: Mapping[str, float]) -> dict[Bucket, float]:
+    """Of the tasks, by bucket."""
+    return {bucket: count / len(rates) for bucket, count in histogram(rates).items()}
+
+
+def off_target(found: Mapping[Bucket, float]) -> float:
+    """The largest difference of a bucket's share from the target's."""
+    return max(abs(found[bucket] - share) for bucket, share in PUBLISHED.items())
 
 
 def main() -> None:

@@ -107,10 +107,10 @@ def to_table(rows: Iterable[Record], record: type[Record]) -> pa.Table:
 
 def parquet_bytes(table: pa.Table) -> bytes:
     """The table as a Parquet file of one row group."""
-    return _grouped_bytes([table], table.schema)
+    return grouped_bytes([table], table.schema)
 
 
-def _grouped_bytes(tables: Iterable[pa.Table], schema: pa.Schema) -> bytes:
+def grouped_bytes(tables: Iterable[pa.Table], schema: pa.Schema) -> bytes:
     """Tables as a Parquet file, a row group each. In memory first: pyarrow aborts the whole process when a disk fills up
     under it."""
     sink = pa.BufferOutputStream()
@@ -219,7 +219,7 @@ def write_tables(
 
 def write_part(path: Path, groups: Iterable[pa.Table], record: type[Record]) -> FileEntry:
     """Write one part of a dataset, a row group per table."""
-    write_bytes(path, _grouped_bytes(groups, arrow_schema(record)))
+    write_bytes(path, grouped_bytes(groups, arrow_schema(record)))
     return file_entry(path.parent, path, pq.read_metadata(path).num_rows)
 
 

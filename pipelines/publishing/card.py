@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from data_contracts import CONTRACT_VERSION
-from data_contracts.decisions import Decision
-from pipelines.curation.funnel import funnel
 from pipelines.viewer.tables import markdown
+
+FUNNEL = ("stage", "verdict", "reason")
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Config:
     name: str
     description: str
     splits: Mapping[str, str]
-    """Split → path inside the folder."""
+    """Split → pattern of the paths inside the folder."""
     num_rows: int
 
 
@@ -40,8 +40,8 @@ class Provenance:
     """Asset → content hash."""
 
 
-def card(provenance: Provenance, configs: Sequence[Config], decisions: Sequence[Decision]) -> str:
-    """The text of README.md."""
+def card(provenance: Provenance, configs: Sequence[Config], funnel: pl.DataFrame) -> str:
+    """The text of README.md. funnel: counts of decisions by FUNNEL."""
     parts = [
         _front_matter(provenance, configs),
         f"# {provenance.name}\n\nReal end-to-end tool-use trajectories with outcomes, decisions and token rows, made by "
@@ -50,7 +50,7 @@ def card(provenance: Provenance, configs: Sequence[Config], decisions: Sequence[
         + markdown(("config", "rows", "what"), [(c.name, f"{c.num_rows:,}", c.description) for c in configs]),
         "## Provenance\n\n" + markdown(("what", "value"), _facts(provenance)),
         "## Funnel\n\nEvery row that went into a filter came out as one decision (config `decisions`).\n\n"
-        + _funnel(decisions),
+        + markdown((*FUNNEL, "rows"), [tuple(map(str, row)) for row in funnel.rows()]),
         _LIMITS,
     ]
     return "\n\n".join(parts) + "\n"
@@ -58,7 +58,8 @@ def card(provenance: Provenance, configs: Sequence[Config], decisions: Sequence[
 
 _LIMITS = """## Limits
 
-- Exact duplicates are removed; near-duplicates and overlap with public benchmarks are not looked for yet.
+- Which duplicates, near-duplicates and overlaps with evaluation items were looked for is a matter of the recipe
+  (recipe.json); what was found stands in the funnel and in config `contamination`.
 - `outcome` is the verdict of a programmatic verifier on the final answer; steps on the way are not judged.
 - Rows of config `token_rows` fit one tokenizer only (column `tokenizer_id`)."""
 
@@ -86,8 +87,3 @@ def _facts(provenance: Provenance) -> list[tuple[str, str]]:
         *((f"source {source}", licence) for source, licence in provenance.sources),
         *((f"input {asset}", f"`{digest}`") for asset, digest in provenance.inputs.items()),
     ]
-
-
-def _funnel(decisions: Sequence[Decision]) -> str:
-    counts: pl.DataFrame = funnel(decisions, ("stage", "verdict", "reason"))
-    return markdown(("stage", "verdict", "reason", "rows"), [tuple(map(str, row)) for row in counts.rows()])

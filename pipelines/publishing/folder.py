@@ -1,17 +1,29 @@
 """Writes the hub-ready folder, atomically, under the hash of what is in it."""
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import chain, islice
+from pathlib import Path, PurePosixPath
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_contracts.decisions import Decision
 from data_contracts.ids import content_hash
 from data_contracts.manifests import DatasetManifest, Parent
-from data_contracts.storage import MANIFEST, file_entry, parquet_bytes, scratch_folder, settle
+from data_contracts.storage import (
+    MANIFEST,
+    ROWS_PER_GROUP,
+    ROWS_PER_PART,
+    file_entry,
+    grouped_bytes,
+    row_groups,
+    scratch_folder,
+    settle,
+    write_bytes,
+)
 from pipelines.publishing.card import Config, Provenance, card
 
 CONTRACT = "hub_folder@1.0"
@@ -23,43 +35,68 @@ class Table:
 
     name: str
     description: str
-    splits: Mapping[str, pa.Table]
+    splits: Mapping[str, Iterable[pa.Table]]
+    """Rows, taken once."""
 
 
 def write_folder(
-    root: Path, tables: Sequence[Table], provenance: Provenance, decisions: Sequence[Decision], recipe: str
+    root: Path, tables: Sequence[Table], provenance: Provenance, funnel: pl.DataFrame, recipe: str
 ) -> tuple[Path, DatasetManifest]:
-    """Write `<root>/<hash>` with tables, card, recipe.json and manifest; the first table is the default config."""
+    """Write `<root>/<hash>` with tables, card, recipe.json and manifest; the first table with rows is the default config.
+
+    Memory holds one compressed part of a table, and a row group. funnel: counts of decisions, for the card.
+    """
     with scratch_folder(root) as scratch:
-        configs = [_write_table(scratch, table) for table in tables if any(t.num_rows for t in table.splits.values())]
-        (scratch / "README.md").write_text(card(provenance, configs, decisions))
+        configs = [config for table in tables if (config := _write_table(scratch, table)).num_rows]
+        (scratch / "README.md").write_text(card(provenance, configs, funnel))
         (scratch / "recipe.json").write_text(recipe)
-        manifest = _manifest(scratch, provenance, configs)
+        manifest = _manifest(scratch, provenance)
         (scratch / MANIFEST).write_text(manifest.canonical())
         settle(scratch, root / manifest.content_hash)
     return root / manifest.content_hash, manifest
 
 
 def _write_table(folder: Path, table: Table) -> Config:
-    paths = {}
-    for split, rows in table.splits.items():
-        if rows.num_rows:
-            path = folder / "data" / table.name / f"{split}-00000.parquet"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(parquet_bytes(rows))
-            paths[split] = path.relative_to(folder).as_posix()
-    return Config(table.name, table.description, paths, sum(rows.num_rows for rows in table.splits.values()))
+    paths, num_rows = dict[str, str](), 0
+    for split, tables in table.splits.items():
+        written = _write_split(folder / "data" / table.name, split, tables)
+        if written:
+            paths[split] = f"data/{table.name}/{split}-*.parquet"
+        num_rows += written
+    return Config(table.name, table.description, paths, num_rows)
 
 
-def _manifest(folder: Path, provenance: Provenance, configs: Sequence[Config]) -> DatasetManifest:
-    rows = {path: pq.read_metadata(folder / path).num_rows for config in configs for path in config.splits.values()}
-    files = tuple(
-        file_entry(folder, path, rows.get(path.relative_to(folder).as_posix()))
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    )
+def _write_split(folder: Path, split: str, tables: Iterable[pa.Table]) -> int:
+    """Write the rows as parts; returns how many there are."""
+    groups, number, num_rows = row_groups(tables, ROWS_PER_GROUP), 0, 0
+    while first := next(groups, None):
+        path = folder / f"{split}-{number:05d}.parquet"
+        part = chain([first], islice(groups, ROWS_PER_PART // ROWS_PER_GROUP - 1))
+        write_bytes(path, grouped_bytes(part, first.schema))
+        number, num_rows = number + 1, num_rows + pq.read_metadata(path).num_rows
+    return num_rows
+
+
+def _manifest(folder: Path, provenance: Provenance) -> DatasetManifest:
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = tuple(file_entry(folder, path, _num_rows(path)) for path in paths)
+    tables = [file.path for file in files if file.num_rows is not None]
     parents = tuple(Parent(name=name, content_hash=digest) for name, digest in provenance.inputs.items())
-    return DatasetManifest.create(provenance.name, CONTRACT, content_hash(sorted(rows)), files, parents)
+    return DatasetManifest.create(provenance.name, CONTRACT, content_hash(tables), files, parents)
+
+
+def _num_rows(path: Path) -> int | None:
+    return pq.read_metadata(path).num_rows if path.suffix == ".parquet" else None
+
+
+def rows_of_tables(manifest: DatasetManifest) -> Counter[tuple[str, str]]:
+    """Number of rows by table and split."""
+    found = Counter[tuple[str, str]]()
+    for file in manifest.files:
+        if file.num_rows is not None:
+            path = PurePosixPath(file.path)
+            found[path.parent.name, path.stem.rpartition("-")[0]] += file.num_rows
+    return found
 
 
 def git_commit(project: Path) -> str:

@@ -5,16 +5,21 @@ gives back as objects whose numbers and strings stay what they were.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from data_contracts.attempts import Attempt
-from data_contracts.decisions import Decision
 from data_contracts.ids import canonical_json
 from data_contracts.messages import Message, ToolCall
-from data_contracts.tasks import Task
+from data_contracts.tools import ToolSpec
+
+Tools = Mapping[str, Sequence[str]]
+"""By the key of a task: its tools as `tool_texts`."""
+Decided = tuple[str | None, str | None, str | None]
+"""Verdict, reason and filter version of a decision."""
+UNDECIDED: Decided = (None, None, None)
 
 _TEXT = pa.string()
 
@@ -55,21 +60,24 @@ def schema(json_type: pa.DataType) -> pa.Schema:
     return pa.schema(list(columns.items()))
 
 
-def trajectory_table(
-    attempts: Iterable[Attempt], tasks: Mapping[str, Task], decisions: Mapping[str, Decision]
-) -> pa.Table:
-    """Attempts as a table; `tasks` by key give the tools, `decisions` by attempt key say what let each row through."""
-    rows = [_row(a, tasks.get(a.task_key), decisions.get(a.key)) for a in sorted(attempts, key=lambda a: a.key)]
+def trajectory_table(attempts: Iterable[Attempt], tools: Tools, decided: Mapping[str, Decided]) -> pa.Table:
+    """Attempts as a table. tools: by the key of the task; decided: by the key of the attempt, what let it through."""
+    rows = [_row(a, tools.get(a.task_key, ()), decided.get(a.key, UNDECIDED)) for a in attempts]
     return pa.Table.from_pylist(rows, schema=schema(_TEXT)).cast(schema(pa.json_(_TEXT)))
 
 
-def _row(attempt: Attempt, task: Task | None, decision: Decision | None) -> dict[str, Any]:
-    calls = attempt.calls()
+def tool_texts(tools: Iterable[ToolSpec]) -> tuple[str, ...]:
+    """Declared tools as they are published."""
+    return tuple(json.dumps(tool.to_openai(), ensure_ascii=False) for tool in tools)
+
+
+def _row(attempt: Attempt, tools: Sequence[str], decided: Decided) -> dict[str, Any]:
+    calls, (verdict, reason, filter_version) = attempt.calls(), decided
     return {
         "key": attempt.key,
         "task_key": attempt.task_key,
         "messages": [_message(message) for message in attempt.messages],
-        "tools": [json.dumps(tool.to_openai(), ensure_ascii=False) for tool in (task.tools if task else ())],
+        "tools": list(tools),
         "outcome": attempt.outcome.value,
         "stop": attempt.stop.value,
         "rewards": canonical_json({part.name: part.value for part in attempt.rewards}),
@@ -79,9 +87,9 @@ def _row(attempt: Attempt, task: Task | None, decision: Decision | None) -> dict
         "policy_kind": attempt.policy.kind.value,
         "origin": attempt.origin.value,
         "repeat_kind": attempt.repeat_kind.value,
-        "verdict": decision.verdict.value if decision else None,
-        "reason": decision.reason.value if decision else None,
-        "filter_version": decision.filter_version if decision else None,
+        "verdict": verdict,
+        "reason": reason,
+        "filter_version": filter_version,
         "domain": attempt.domain,
         "source": attempt.source,
         "source_ref": attempt.source_ref,

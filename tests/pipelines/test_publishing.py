@@ -1,6 +1,7 @@
 """The published form: message content is text, calls and tools are JSON that survives, every row says where it is from."""
 
 import json
+import tracemalloc
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,13 +20,24 @@ from data_contracts.attempts import (
     Turn,
 )
 from data_contracts.decisions import Decision, Reason, Verdict
+from data_contracts.manifests import RunInput
 from data_contracts.messages import Message, Role, ToolCall
-from data_contracts.storage import verify_files
+from data_contracts.storage import (
+    finish_dataset,
+    row_groups,
+    row_key,
+    scratch_folder,
+    to_table,
+    verify_files,
+    write_part,
+)
 from data_contracts.tasks import Split, Task, VerifierRef
 from data_contracts.tools import ToolSpec
-from pipelines.publishing.card import Provenance
-from pipelines.publishing.folder import Table, write_folder
-from pipelines.publishing.trajectories import trajectory_table
+from pipelines.curation.funnel import funnel
+from pipelines.publishing.card import FUNNEL, Provenance
+from pipelines.publishing.folder import Table, rows_of_tables, write_folder
+from pipelines.publishing.tables import published_tables
+from pipelines.publishing.trajectories import tool_texts, trajectory_table
 
 TOOL = ToolSpec(
     name="python", description="Run.", parameters='{"type":"object","properties":{"code":{"type":"string"}}}'
@@ -92,11 +104,11 @@ PROVENANCE = Provenance(
 def folder(tmp_path):
     rows = [attempt(0, '{"code":"42","n":"7"}'), attempt(1, "no JSON {")]
     decisions = [decision(row.key) for row in rows]
-    table = trajectory_table(rows, {TASK.key: TASK}, {d.subject: d for d in decisions})
-    empty = Table("empty", "Nothing", {"train": table.slice(0, 0)})
-    written, manifest = write_folder(
-        tmp_path / "out", [Table("trajectories", "All", {"train": table}), empty], PROVENANCE, decisions, "{}"
-    )
+    decided = {d.subject: (d.verdict.value, d.reason.value, d.filter_version) for d in decisions}
+    table = trajectory_table(sorted(rows, key=row_key), {TASK.key: tool_texts(TASK.tools)}, decided)
+    empty = Table("empty", "Nothing", {"train": [table.slice(0, 0)]})
+    tables = [Table("trajectories", "All", {"train": [table]}), empty]
+    written, manifest = write_folder(tmp_path / "out", tables, PROVENANCE, funnel(decisions, FUNNEL), "{}")
     verify_files(written, manifest.files)
     return written
 
@@ -135,3 +147,66 @@ def test_files_have_a_page_index_and_equal_input_gives_the_same_folder(folder, t
     assert isinstance(table.schema.field("rewards").type, pa.JsonType)
     manifest = json.loads((folder / "manifest.json").read_text())
     assert folder.name == manifest["content_hash"]
+
+
+ROWS_PER_SHARD = 20
+
+
+def released(root, num_rows, num_chars):
+    """Inputs of the published tables: attempts of so many characters, every third one kept, in shards."""
+    long = {"code": "x" * num_chars}
+    rows = [attempt(n, json.dumps(long)) for n in range(num_rows)]
+    decided = [
+        decision(row.key).model_copy(update={} if n % 3 == 0 else {"verdict": Verdict.DROP, "reason": Reason.DUPLICATE})
+        for n, row in enumerate(rows)
+    ]
+    found = {}
+    for name, entries, record in (
+        ("attempts", rows, Attempt),
+        ("tasks", [TASK], Task),
+        ("sft_decisions", decided, Decision),
+    ):
+        groups = row_groups([to_table(sorted(entries, key=row_key), record)], ROWS_PER_SHARD)
+        with scratch_folder(root / name) as scratch:
+            part = write_part(scratch / "part-00000.parquet", groups, record)
+            written, manifest = finish_dataset(root, name, scratch, [part], record)
+        found[name] = RunInput(name=name, path=str(written), content_hash=manifest.content_hash)
+    return rows, decided, found
+
+
+def test_every_attempt_is_published_once_with_its_own_decision_and_tools(tmp_path):
+    rows, decided, inputs = released(tmp_path, 50, 10)
+    written, manifest = write_folder(
+        tmp_path / "out", published_tables(inputs), PROVENANCE, funnel(decided, FUNNEL), "{}"
+    )
+    assert rows_of_tables(manifest) == {
+        ("trajectories", "train"): 17, ("dropped", "train"): 33, ("tasks", "train"): 1, ("decisions", "train"): 50,
+    }  # fmt: skip
+    reasons = {one.subject: one.reason.value for one in decided}
+    for name, kept in (("trajectories", True), ("dropped", False)):
+        table = pq.read_table(written / "data" / name / "train-00000.parquet")
+        wanted = sorted(one.subject for one in decided if (one.verdict is Verdict.KEEP) == kept)
+        assert table["key"].to_pylist() == wanted
+        assert table["reason"].to_pylist() == [reasons[key] for key in wanted]
+        assert {tuple(tools) for tools in table["tools"].to_pylist()} == {tool_texts(TASK.tools)}
+    assert {row.key for row in rows} == reasons.keys()
+
+
+def peak_bytes(inputs):
+    """Of Python and of Arrow, while all rows go by."""
+    tracemalloc.start()
+    most = 0
+    for table in published_tables(inputs):
+        for tables in table.splits.values():
+            for _ in tables:
+                most = max(most, pa.total_allocated_bytes())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak + most
+
+
+def test_memory_does_not_grow_with_the_rows(tmp_path):
+    num_chars = 20_000
+    few = peak_bytes(released(tmp_path / "few", 2 * ROWS_PER_SHARD, num_chars)[2])
+    many = peak_bytes(released(tmp_path / "many", 12 * ROWS_PER_SHARD, num_chars)[2])
+    assert many < few + 2 * ROWS_PER_SHARD * num_chars
