@@ -117,7 +117,7 @@ def print_histogram(folder: Path) -> None:
     """Difficulties before and after resampling, beside the target."""
     lines = gzip.decompress((folder / "codet_humaneval_codegen16b_n100.jsonl.gz").read_bytes()).splitlines()
     samples = [json.loads(line) for line in lines]
-    rates = {row["task_id"]: sum(verdict == "pass" for verdict in row["_exec"]) / len(row["_exec"]) for row in samples}
+    rates = {row["prompt"]: sum(verdict == "pass" for verdict in row["_exec"]) / len(row["_exec"]) for row in samples}
     mixed = {task: rate for task, rate in rates.items() if 0 < rate < 1}
     chosen = to_histogram(mixed, PUBLISHED)
     before, after = shares(mixed), shares({task: mixed[task] for task in chosen})
