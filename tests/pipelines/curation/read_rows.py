@@ -35,9 +35,9 @@ class Read:
     stratum: str
     """Drawn from the rows that broke the rule when they were drawn (hit), that broke it until it was mended (mended) or
     since (added), that came close (near), or from all others (other); or from those that a mend of the rule added (mend),
-    which lie in strata read before and tell only of precision."""
+    which lie in strata read before and tell only of precision; or drawn anew from all hits (again)."""
     of: int
-    """Rows in the stratum."""
+    """Rows in the stratum; 0 where they lie in others too, so that they count in precision alone."""
     broken: bool
     """What the reader says."""
     why: str

@@ -429,6 +429,15 @@ def test_a_measured_silence_beats_the_text_of_the_result():
         ("Done.\nYou have 42 steps left and 2 chances to propose solution left.", "It is 42.", False),
         ("42", "There are 7 in a box.", None),
         ("42", "", None),
+        ("(32400.0, 24000.0)", "The difference is $32,400 - $24,000 = $8,400. \\boxed{8400}", True),
+        ("32", "It is \\(32 \\times 2 = 64\\), and 64 + 4 = 68. \\boxed{68}", True),
+        ("7", "It is 32 + 32 = 64. \\boxed{64}", False),
+        ("40", "One is \\boxed{40}, the other \\boxed{25}.", True),
+        ("0.0895", "About \\boxed{9}%.", True),
+        ("0.0895", "About \\boxed{9}.", False),
+        ("13", "The units digit is \\boxed{3}.", True),
+        ("0.8888888888888888", "It is 8/9 of all.", True),
+        ("Rome", "Since I am done, goodbye! Source: assistant Destination: user", None),
     ],
 )
 def test_answers_that_rest_on_a_tool(output, answer, rests):
