@@ -47,7 +47,7 @@ class Child:
     def __init__(self, pid: int, control: socket.socket, cage: Cage) -> None:
         self.pid, self.process = pid, os.pidfd_open(pid)
         self._control, self._cage = control, cage
-        self._threads: threads.ThreadCount | None = None
+        self._threads: threads.TaskCount | None = None
         self._is_ready = False
 
     @classmethod
@@ -78,7 +78,7 @@ class Child:
         if self._cage.listening:
             _, listeners = receive(self._control)
             if listeners:
-                self._threads = threads.ThreadCount(listeners[0], self._cage.machine, self._cage.limits.num_threads)
+                self._threads = threads.TaskCount(listeners[0], self._cage.machine, self._cage.limits)
         if self._control.recv(MAX_MESSAGE_BYTES) != READY:
             sys.exit("a child could not lock itself")
         self._is_ready = True

@@ -32,7 +32,8 @@ landlock_create_ruleset 444 444, landlock_add_rule 445 445, landlock_restrict_se
 recvmsg 47 212, set_robust_list 273 99, rseq 334 293, mount 165 40, setns 308 268, unlink 87 -, unlinkat 263 35,
 mkdir 83 -, mkdirat 258 34, rmdir 84 -, rename 82 -, renameat 264 38, renameat2 316 276, truncate 76 45,
 ftruncate 77 46, fallocate 285 47, fsync 74 82, fdatasync 75 83, chdir 80 49, chmod 90 -, fchmod 91 52,
-fchmodat 268 53, utimensat 280 88, flock 73 32
+fchmodat 268 53, utimensat 280 88, flock 73 32, execve 59 221, wait4 61 260, waitid 247 95, fork 57 -, vfork 58 -,
+setsid 112 157, setpgid 109 154, arch_prctl 158 -, set_tid_address 218 96, kill 62 129
 """
 
 

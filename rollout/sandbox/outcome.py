@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, fields
 from enum import StrEnum
 
-_MINIMA = {"memory_bytes": 2**24 - 1, "num_files": 15, "num_inodes": 1, "num_threads": -1}
+_MINIMA = {"memory_bytes": 2**24 - 1, "num_files": 15, "num_inodes": 1, "num_threads": -1, "num_processes": -1}
 """Not enough: of files for the interpreter and the zygote, of inodes for a box with anything in it."""
 
 
@@ -29,7 +29,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of one call, or of a session and its cells. Processes are not bounded but absent."""
+    """Bounds of one call, or of a session and its cells."""
 
     wall_s: float = 5.0
     """Of a call or cell, from the moment it may run; waiting for a free worker does not count."""
@@ -44,6 +44,9 @@ class Limits:
     """Open file descriptors."""
     num_threads: int = 32
     """Besides the first. Where they cannot be counted there are none (`Sandbox.describe`)."""
+    num_processes: int = 0
+    """That a call may start, all in all. Only the tier `bwrap` can end them with the call, so that only there any may be asked
+    for, and not for sessions. Each has `memory_bytes` of its own; `cpu_s` counts the first process alone."""
     disk_bytes: int = 32 * 2**20
     """What may be written to `/box`, in the tier that has one; also the largest file."""
     num_inodes: int = 1024

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-MAX_THREADS, HAS_BOX = 0, False
+MAX_THREADS, MAX_PROCESSES, HAS_BOX = 0, 0, False
 """The self-test puts what holds for the tier in place of this line."""
 
 
@@ -34,6 +34,13 @@ def _start_threads() -> None:
             thread.join()
 
 
+def _start_processes() -> None:
+    """One too many."""
+    for _ in range(MAX_PROCESSES + 1):
+        if os.fork() == 0:
+            os._exit(0)
+
+
 PROBES: dict[str, Callable[[], object]] = {
     "list the home directories": lambda: os.listdir("/home"),
     "read /etc/passwd": lambda: os.open("/etc/passwd", os.O_RDONLY),
@@ -45,8 +52,8 @@ PROBES: dict[str, Callable[[], object]] = {
     "change the mode of a file": lambda: os.chmod(os.__file__, 0o644),
     "make an internet socket": lambda: socket.socket(socket.AF_INET),
     "make a local socket": lambda: socket.socket(socket.AF_UNIX),
-    "fork": os.fork,
-    "start a program": lambda: os.execv(sys.executable, [sys.executable, "-c", "0"]),
+    "start more processes than allowed": _start_processes,
+    "start a program": lambda: os.execv(sys.executable if not MAX_PROCESSES else "/box", [sys.executable, "-c", "0"]),
     "start more threads than allowed": _start_threads,
     "signal its parent": lambda: os.kill(os.getppid(), 0),
     "signal every process": lambda: os.kill(-1, signal.SIGCONT),

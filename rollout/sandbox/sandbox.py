@@ -120,6 +120,11 @@ class Sandbox:
 
     def session(self, seed: int = 0) -> Session:
         """A notebook of its own, in which variables live from cell to cell; close it, or use it in a with block."""
+        if self._limits.num_processes:
+            raise ValueError(
+                f"num_processes={self._limits.num_processes}: processes of a session would run on between its cells; set it "
+                "to 0 for sessions"
+            )
         return Session(seed % _NUM_SEEDS, self._limits, self._with_full_worker, self._places)
 
     def describe(self) -> str:
@@ -131,7 +136,10 @@ class Sandbox:
             f"{self._limits.disk_bytes >> 20} MiB to write in {BOX}" if self.tier is Tier.BWRAP else "no file to write"
         )
         left_open = "\n".join(f"    - {words}" for words in NOT_ISOLATED[self.tier])
-        return f"{self.tier}: works here\n  a call has: {threads}; {disk}; no network\n  not isolated:\n{left_open}"
+        processes = (
+            f"up to {self._limits.num_processes} processes to start" if self._limits.num_processes else "no processes"
+        )
+        return f"{self.tier}: works here\n  a call has: {threads}; {processes}; {disk}; no network\n  not isolated:\n{left_open}"
 
     def _with_full_worker(self, code: str, task: Callable[[Worker], Outcome]) -> Outcome:
         return self._at_desk(code, lambda desk: task(desk.full))

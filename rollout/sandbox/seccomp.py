@@ -40,6 +40,11 @@ fchmod fchmodat utimensat flock
 """
 """For a call whose only writable file system is its own: all others are mounted read-only in its namespace."""
 
+_ALLOWED_WITH_PROCESSES = """
+execve wait4 waitid fork vfork setsid setpgid arch_prctl set_tid_address
+"""
+"""For a call that lies in a process namespace of its own, and whose processes something else counts."""
+
 _ABSENT = ("clone3", "openat2")
 """Answered with ENOSYS, so that the C library takes the older call, whose arguments a filter can read."""
 
@@ -93,6 +98,21 @@ class OnlyBits:
         return (load, _instruction(_IF_ANY_BIT, ~self.mask & _WORD, 0, 1), *RETURN_DENY)
 
 
+@dataclass(frozen=True)
+class Positive:
+    """The argument, a C int, is above zero."""
+
+    argument: int
+
+    def code(self) -> Code:
+        """Fall through if it holds, else deny."""
+        load = _instruction(_LOAD, _ARGUMENTS_OFFSET + 8 * self.argument)
+        return (load, _instruction(_IF_EQUAL, 0, 1, 0), _instruction(_IF_ANY_BIT, _SIGN_BIT, 0, 1), *RETURN_DENY)
+
+
+Condition = OneOf | OnlyBits | Positive
+
+_SIGN_BIT = 1 << 31
 _O_LARGEFILE = 0o100000 | 0o400000
 """The bit of x86_64 and that of aarch64; on the other machine each means O_NOFOLLOW, which is allowed too."""
 _READ_FLAGS = os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | _O_LARGEFILE
@@ -106,6 +126,8 @@ _THREAD_FLAGS = 0x3D0F00
 """Of clone, as the C libraries start a thread: memory, files and signal handlers shared, CLONE_THREAD above all."""
 _DETACHED = 0x400000
 """CLONE_DETACHED, which means nothing and which musl sets."""
+_FORK_FLAGS = (0x01200011, 0x4111, 0x11)
+"""Of clone, as the C libraries fork and spawn: SIGCHLD at the end, memory shared until exec at most."""
 _IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX."""
 _STREAM_TYPES = tuple(
@@ -114,7 +136,7 @@ _STREAM_TYPES = tuple(
     for nonblock in (0, socket.SOCK_NONBLOCK)
 )
 
-_RULES: dict[str, tuple[OneOf | OnlyBits, ...]] = {
+_RULES: dict[str, tuple[Condition, ...]] = {
     "open": (OnlyBits(1, _READ_FLAGS),),
     "openat": (OnlyBits(2, _READ_FLAGS),),
     # other flags turn a pipe into a queue of kernel events
@@ -128,21 +150,28 @@ _RULES: dict[str, tuple[OneOf | OnlyBits, ...]] = {
     "socketpair": (OneOf(0, (socket.AF_UNIX,)), OneOf(1, _STREAM_TYPES)),
     "sendto": (OneOf(4, (0,)),),
 }
-_RULES_IN_A_BOX: dict[str, tuple[OneOf | OnlyBits, ...]] = {
+_RULES_IN_A_BOX: dict[str, tuple[Condition, ...]] = {
     "open": (OnlyBits(1, _READ_FLAGS | _WRITE_FLAGS),),
     "openat": (OnlyBits(2, _READ_FLAGS | _WRITE_FLAGS),),
     "fcntl": (OneOf(1, _FCNTL_COMMANDS + _LOCK_COMMANDS),),
 }
-_THREAD_RULE = {"clone": (OneOf(0, (_THREAD_FLAGS, _THREAD_FLAGS | _DETACHED)),)}
+_THREADS = (_THREAD_FLAGS, _THREAD_FLAGS | _DETACHED)
+_THREAD_RULE: dict[str, tuple[Condition, ...]] = {"clone": (OneOf(0, _THREADS),)}
+# a signal to zero or below goes to a group, which the fork server is in
+_PROCESS_RULES: dict[str, tuple[Condition, ...]] = {
+    "clone": (OneOf(0, _THREADS + _FORK_FLAGS),),
+    "kill": (Positive(0),),
+}
 
 
-def policy(machine: Machine, *, box: bool, threads: bool) -> dict[int, Code]:
+def policy(machine: Machine, *, box: bool, threads: bool, processes: bool = False) -> dict[int, Code]:
     """System-call number → the code that decides about it; what is missing is denied.
 
-    box: the call has a writable file system of its own. threads: something else counts its threads.
+    box: the call has a writable file system of its own. threads, processes: something else counts those of the call.
     """
-    allowed = f"{_ALLOWED} {_ALLOWED_IN_A_BOX}" if box else _ALLOWED
+    allowed = " ".join((_ALLOWED, _ALLOWED_IN_A_BOX * box, _ALLOWED_WITH_PROCESSES * processes))
     rules = _RULES | (_RULES_IN_A_BOX if box else {}) | (_THREAD_RULE if threads else {})
+    rules |= _PROCESS_RULES if processes else {}
     verdicts = dict.fromkeys(allowed.split(), RETURN_ALLOW) | {name: return_errno(errno.ENOSYS) for name in _ABSENT}
     for name, conditions in rules.items():
         verdicts[name] = sum((condition.code() for condition in conditions), start=()) + RETURN_ALLOW

@@ -28,8 +28,8 @@ def verify(run: Run, tier: Tier, limits: Limits, num_threads: int) -> None:
     num_threads: as many as a call may start. Raises IsolationError that names what was possible.
     """
     lines = Path(__file__).with_name("probes.py").read_text().splitlines()
-    lines[lines.index("MAX_THREADS, HAS_BOX = 0, False")] = (
-        f"MAX_THREADS, HAS_BOX = {num_threads}, {tier is Tier.BWRAP}"
+    lines[lines.index("MAX_THREADS, MAX_PROCESSES, HAS_BOX = 0, 0, False")] = (
+        f"MAX_THREADS, MAX_PROCESSES, HAS_BOX = {num_threads}, {limits.num_processes}, {tier is Tier.BWRAP}"
     )
     _verify_locks(run("\n".join(lines), _PATIENT_S))
     for code, expected in _expectations(tier, limits):

@@ -1,7 +1,8 @@
-"""Counts the threads of a call from outside, since no limit of the kernel does so for root or for one call.
+"""Counts the threads and processes of a call from outside, since no limit of the kernel does so for root or for one call.
 
-A second filter hands every `clone` and every thread's `exit` to the zygote (seccomp user notification, kernel >= 5.19),
-which lets so many live at a time. What else `clone` could do is refused by the allow-list, whatever is answered here.
+A second filter hands every `clone` and `fork` and every thread's `exit` to the zygote (seccomp user notification, kernel >=
+5.19), which lets so many threads live at a time, and so many processes start in all: how a process ends nobody need say.
+What else `clone` could do is refused by the allow-list, whatever is answered here.
 """
 
 import errno
@@ -12,18 +13,21 @@ from struct import Struct
 
 from rollout.sandbox import seccomp
 from rollout.sandbox.linux import Call, Machine
+from rollout.sandbox.outcome import Limits
 
 _NEW_LISTENER, _WAIT_KILLABLE = 1 << 3, 1 << 5
 """The second: once it is noticed, no signal makes a call start again, so that nothing is counted twice."""
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101
-_NOTICE, _ANSWER = Struct("=QIIi60x"), Struct("=QqiI")
+_NOTICE, _ANSWER = Struct("=QIIi12xQ40x"), Struct("=QqiI")
+_CLONE_THREAD = 0x10000
 _CONTINUE = 1
+_HANDED_OVER = ("clone", "fork", "vfork", "exit")
 
 
 def listening(machine: Machine) -> Call:
     """Has the start and end of each thread of the process that calls handed to whoever listens; gives what to read the
     notices from, or the OSError of a kernel that cannot."""
-    handed_over = {machine.numbers[name]: seccomp.RETURN_NOTIFY for name in ("clone", "exit")}
+    handed_over = {machine.numbers[name]: seccomp.RETURN_NOTIFY for name in _HANDED_OVER if name in machine.numbers}
     program = seccomp.assemble(machine, handed_over, seccomp.RETURN_ALLOW)
     return seccomp.installation(program, _NEW_LISTENER | _WAIT_KILLABLE)
 
@@ -39,23 +43,33 @@ def can_listen(call: Call) -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
-class ThreadCount:
-    """The living threads of one process, besides its first."""
+class TaskCount:
+    """The living threads of a call, besides its first, and the processes that it has started."""
 
-    def __init__(self, listener: int, machine: Machine, limit: int) -> None:
+    def __init__(self, listener: int, machine: Machine, limits: Limits) -> None:
         self.listener = listener
-        self._exit = machine.numbers["exit"]
-        self._limit = limit
-        self._living = 0
+        self._clone, self._exit = machine.numbers["clone"], machine.numbers["exit"]
+        self._limits = limits
+        self._num_threads = self._num_processes = 0
 
     def answer(self) -> None:
-        """Answer one notice: a thread may end, and may start while there are fewer than the limit."""
+        """Answer one notice: a thread may end, and a thread or process may start while there are fewer than the limit."""
         notice = bytearray(_NOTICE.size)
         with suppress(FileNotFoundError):  # whoever asked was ended meanwhile
             fcntl.ioctl(self.listener, _RECEIVE, notice)
-            number, _, _, call = _NOTICE.unpack(notice)
-            change = -1 if call == self._exit else 1
-            refused = change > 0 and self._living >= self._limit
-            error, flags = (-errno.EAGAIN, 0) if refused else (0, _CONTINUE)
-            fcntl.ioctl(self.listener, _SEND, _ANSWER.pack(number, 0, error, flags))
-            self._living += 0 if refused else change
+            number, _, _, call, flags = _NOTICE.unpack(notice)
+            error, then = (0, _CONTINUE) if self._allows(call, flags) else (-errno.EAGAIN, 0)
+            fcntl.ioctl(self.listener, _SEND, _ANSWER.pack(number, 0, error, then))
+
+    def _allows(self, call: int, flags: int) -> bool:
+        """Whether it may happen; if so it is counted."""
+        if call == self._exit:
+            self._num_threads -= 1
+            return True
+        if call == self._clone and flags & _CLONE_THREAD:
+            if self._num_threads >= self._limits.num_threads:
+                return False
+            self._num_threads += 1
+            return True
+        self._num_processes += 1
+        return self._num_processes <= self._limits.num_processes

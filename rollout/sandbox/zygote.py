@@ -94,8 +94,13 @@ def _forget_ourselves() -> None:
 
 def _cage(limits: Limits, tier: Tier) -> Cage:
     listening = threads.listening(machine())
-    counted = limits.num_threads > 0 and threads.can_listen(listening)
-    policy = seccomp.policy(machine(), box=tier is Tier.BWRAP, threads=counted)
+    counted = limits.num_threads + limits.num_processes > 0 and threads.can_listen(listening)
+    if limits.num_processes and not (counted and tier is Tier.BWRAP):
+        raise IsolationError(
+            f"num_processes={limits.num_processes}: the tier {tier} cannot count the processes of a call here and end them "
+            "with it; set it to 0, or use the tier bwrap on a kernel >= 5.19"
+        )
+    policy = seccomp.policy(machine(), box=tier is Tier.BWRAP, threads=counted, processes=limits.num_processes > 0)
     return Cage(
         machine=machine(),
         limits=limits,
@@ -122,10 +127,11 @@ def main(host: socket.socket, host_process: int, limits: Limits, tier: Tier, pre
     heap.settle()
     try:
         isolation.lock(limits, tier, user)
+        cage = _cage(limits, tier)
     except IsolationError as error:
         host.send(str(error).encode())
         return
-    zygote = Zygote(host, host_process, _cage(limits, tier))
+    zygote = Zygote(host, host_process, cage)
     gc.freeze()
     host.send(READY + json.dumps({"counts_threads": zygote.cage.listening is not None}).encode())
     zygote.serve()
