@@ -208,7 +208,7 @@ def test_without_an_indispensable_layer_it_refuses_to_start(missing: str, named:
 @pytest.mark.parametrize(
     ("module", "layer", "possible"),
     [
-        ("child.py", "    cage.allow_list.make()\n", "start more processes"),
+        ("child.py", "    cage.allow_list.make()\n", "make an internet socket"),
         ("isolation.py", "        _close_files()\n", "read /etc/passwd"),
         ("isolation.py", "    _limit(limits, base_bytes)\n", "bytearray"),
     ],
