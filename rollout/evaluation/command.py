@@ -21,6 +21,7 @@ from rollout.private_folder import private_folder
 from rollout.recipe import EvaluateRecipe
 from rollout.rendering import Family
 from rollout.sampling import num_attempts_made
+from rollout.tools.command import read_tables
 
 SHARD_ATTEMPTS = 256
 """Attempts in one unit of work and of resume, about."""
@@ -80,6 +81,7 @@ def _recipe(arguments: argparse.Namespace, tasks: Sequence[Task]) -> EvaluateRec
             "num_attempts": arguments.attempts,
             "tasks_per_shard": max(1, SHARD_ATTEMPTS // max(1, arguments.attempts)),
             "tool_variant": "real" if arguments.tool == NO_TOOL else arguments.tool,
+            "tools": {} if arguments.tools is None else read_tables(arguments.tools),
             "label": arguments.label or arguments.model or arguments.checkpoint.name,
             "suite": arguments.suite or "+".join(_stem(path) for path in arguments.tasks),
             "suite_revision": arguments.suite_revision,

@@ -70,6 +70,21 @@ def rows_of(folder: Path) -> dict[str, EvaluationRow]:
     return {row.domain: row for row in map(EvaluationRow.from_json, lines)}
 
 
+def python(code: str) -> str:
+    """A function in place of the sandbox."""
+    return f"read: {code}"
+
+
+def test_a_recipe_says_what_stands_behind_the_tools(tmp_path):
+    recipe = tmp_path / "tools.toml"
+    recipe.write_text(f'[tools.python]\nkind = "function"\nfunction = "{__name__}:python"\n')
+    with model_server() as server:
+        done = asked(tmp_path, server.base_url, "--tools", recipe)
+    assert done.returncode == 0, done.stderr
+    attempts = read_dataset(result(tmp_path / "out")["attempts"], Attempt)
+    assert {call.result.split(":")[0] for attempt in attempts for call in attempt.calls()} == {"read"}
+
+
 def leaks(folder: Path) -> bool:
     """Whether any run of eight words of any question stands in what was written."""
     runs = set().union(*(runs_of_words(task.messages[0].content) for task in exam()))
