@@ -217,3 +217,14 @@ def test_masked_rows_leave_the_mean(groups):
         **{name: getattr(scored, name)[1:] for name in Scored.__dataclass_fields__},
     )
     assert settled(masked)[0] == pytest.approx(settled(gone)[0], abs=1e-6)
+
+
+def test_shared_prefixes_change_an_update_by_rounding_only(groups):
+    scored, found = score(groups, recipe(), 0), []
+    for share in (False, True):
+        learner = make_learner()
+        learner.share_prefixes = share
+        tally = update(learner, scored, recipe(num_minibatches=1, share_prefixes=share), 1e-2, 0)
+        found.append((tally.loss, tally.entropy, tally.max_gap, *tally.norms))
+    assert found[0] != found[1]
+    assert found[1] == pytest.approx(found[0], rel=1e-4, abs=1e-5)
