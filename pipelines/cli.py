@@ -1,4 +1,4 @@
-"""`toolpath`: run the walk, open the UI, look at an attempt, evaluate a model on a suite."""
+"""`toolpath`: run the walk, open the UI, look at an attempt, evaluate a model on a suite, export a dataset."""
 
 import argparse
 import os
@@ -13,6 +13,7 @@ from data_contracts.attempts import Attempt, Origin, Outcome
 from data_contracts.decisions import Decision
 from data_contracts.manifests import EvaluationRow
 from data_contracts.tasks import Task
+from pipelines.export_command import add_export_arguments, run_export
 from pipelines.recipe import Recipe, default_recipe, load_recipe
 from pipelines.store import PROJECT, Store, data_root
 from pipelines.suite_command import add_suite_arguments, list_suites, run_suites
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     show.add_argument("--asset", choices=SHOWN, help="where to look; default: the first of them that holds it")
     add_suite_arguments(commands.add_parser("eval", help="a model on evaluation suites: scores with intervals"))
+    add_export_arguments(commands.add_parser("export", help="a dataset in the form that TRL, verl or prime-rl reads"))
     commands.add_parser("suites", help="the evaluation suites, where they lie and under which licence")
     return parser
 
@@ -76,6 +78,9 @@ def main(argv: list[str] | None = None) -> int:
             return run_suites(args, rest)
         if args.command == "suites":
             print(list_suites())
+            return 0
+        if args.command == "export":
+            print(run_export(Store(data_root()), args))
             return 0
         if args.command == "ui":
             return open_ui(args.port, args.recipe)

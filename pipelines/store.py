@@ -80,6 +80,16 @@ class Store:
         entry = RunInput.from_json(pointer.read_bytes())
         return entry.model_copy(update={"path": str(self.root / entry.path)})
 
+    def version(self, asset: str, start: str) -> RunInput:
+        """The version of a dataset whose content hash starts so, released or not. Raises DatasetError for none, or several."""
+        found = sorted(path for path in (self.datasets / asset).glob(f"{start}*") if path.is_dir())
+        if len(found) != 1:
+            known = ", ".join(path.name[:12] for path in sorted((self.datasets / asset).glob("[!.]*"))) or "none"
+            raise DatasetError(
+                f"{len(found)} versions of {asset} start with {start!r} (there are: {known}): give more of its hash"
+            )
+        return RunInput(name=asset, path=str(found[0]), content_hash=found[0].name)
+
     def input(self, name: str, asset: str, partition: str | None = None) -> RunInput:
         """The released version of an asset under the name that a process knows its input by."""
         return self.latest(asset, partition).model_copy(update={"name": name})

@@ -24,8 +24,8 @@ UNDECIDED: Decided = (None, None, None)
 _TEXT = pa.string()
 
 
-def schema(json_type: pa.DataType) -> pa.Schema:
-    """The columns of a trajectory; `json_type` is how JSON is stored (text while building, arrow.json on disk)."""
+def conversation_columns(json_type: pa.DataType) -> dict[str, pa.DataType]:
+    """`messages` and `tools`; `json_type` is how JSON is stored (text while building, arrow.json on disk)."""
     message = pa.struct(
         [
             ("role", _TEXT),
@@ -35,11 +35,20 @@ def schema(json_type: pa.DataType) -> pa.Schema:
             ("name", _TEXT),
         ]
     )
+    return {"messages": pa.list_(message), "tools": pa.list_(json_type)}
+
+
+def conversation_row(messages: Sequence[Message], tools: Sequence[str]) -> dict[str, Any]:
+    """The values of `conversation_columns`, JSON as text; tools: as `tool_texts`."""
+    return {"messages": [_message(message) for message in messages], "tools": list(tools)}
+
+
+def schema(json_type: pa.DataType) -> pa.Schema:
+    """The columns of a trajectory; `json_type` as for `conversation_columns`."""
     columns = {
         "key": _TEXT,
         "task_key": _TEXT,
-        "messages": pa.list_(message),
-        "tools": pa.list_(json_type),
+        **conversation_columns(json_type),
         "outcome": _TEXT,
         "stop": _TEXT,
         "rewards": json_type,
@@ -76,8 +85,7 @@ def _row(attempt: Attempt, tools: Sequence[str], decided: Decided) -> dict[str, 
     return {
         "key": attempt.key,
         "task_key": attempt.task_key,
-        "messages": [_message(message) for message in attempt.messages],
-        "tools": list(tools),
+        **conversation_row(attempt.messages, tools),
         "outcome": attempt.outcome.value,
         "stop": attempt.stop.value,
         "rewards": canonical_json({part.name: part.value for part in attempt.rewards}),
@@ -97,11 +105,16 @@ def _row(attempt: Attempt, tools: Sequence[str], decided: Decided) -> dict[str, 
     }
 
 
+def content_of(message: Message) -> str:
+    """The text, with the thoughts before it between the markers that Qwen3's template parts them by."""
+    thoughts = f"<think>\n{message.reasoning}\n</think>\n\n" if message.reasoning else ""
+    return thoughts + message.content
+
+
 def _message(message: Message) -> dict[str, Any]:
-    reasoning = f"<think>\n{message.reasoning}\n</think>\n\n" if message.reasoning else ""
     return {
         "role": message.role.value,
-        "content": reasoning + message.content,
+        "content": content_of(message),
         "tool_calls": [_call(call) for call in message.tool_calls] or None,
         "tool_call_id": message.tool_call_id,
         "name": message.name,
