@@ -28,6 +28,7 @@ from trainer.runs import CHECKPOINT, Run
 from trainer.sampling import Sampler
 from trainer.sharding import place
 from trainer.student import random_model, train_tokenizer
+from trainer.trackers import chosen
 
 
 def init(run: Run) -> None:
@@ -74,6 +75,7 @@ def _teacher_texts(run: Run) -> list[str]:
 def start(run: Run, recipe: TrainRecipe) -> tuple[CheckpointManifest, Learner, Any]:
     """The checkpoint that training starts from, as (manifest, learner, tokenizer)."""
     use_threads(recipe.threads)
+    chosen(recipe.trackers)  # a missing package is told of before anything is loaded
     source = run.input(CHECKPOINT)
     manifest = read_checkpoint_manifest(Path(source.path), source.content_hash)
     model = load_policy(run)

@@ -12,6 +12,7 @@ from trainer.distributed import World
 from trainer.learner import Learner
 from trainer.metrics import Metrics, read_metrics
 from trainer.recipe import TrainRecipe
+from trainer.trackers import chosen
 
 Figures = Mapping[str, float | None]
 
@@ -66,7 +67,7 @@ def _pages(
         yield lambda figures, lasting: None
         return
     with (
-        Metrics(folder, keys, position.step) as metrics,
+        Metrics(folder, keys, position.step, chosen(recipe.trackers)) as metrics,
         Progress(label, total=recipe.max_steps, done=position.step) as progress,
     ):
 

@@ -1,14 +1,16 @@
-"""Numbers of a run, one line of JSON a step in `metrics.jsonl`, and TensorBoard beside it where it is installed."""
+"""Numbers of a run, one line of JSON a step in `metrics.jsonl`: the record. Trackers are told beside it."""
 
-import importlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from data_contracts.storage import write_bytes
+from trainer.trackers import Kind, Tracking
+from trainer.trackers.tracker import TrackedRun
 
 FILE = "metrics.jsonl"
 
@@ -22,26 +24,19 @@ def read_metrics(folder: Path) -> list[dict[str, float | None]]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def _tensorboard(folder: Path, purge_step: int) -> Any | None:
-    try:
-        package = importlib.import_module("torch.utils.tensorboard")
-    except ImportError:
-        return None
-    return package.SummaryWriter(str(folder / "tensorboard"), purge_step=purge_step)
-
-
 class Metrics:
     """Writes one fixed set of keys a step; None is "not measured".
 
     Opening it at step s drops the lines of s and later, which a killed run may have left: each step stands there once.
     """
 
-    def __init__(self, folder: Path, keys: tuple[str, ...], step: int) -> None:
+    def __init__(self, folder: Path, keys: tuple[str, ...], step: int, trackers: Sequence[Kind] = ()) -> None:
         self._keys = keys
         kept = [line for line in read_metrics(folder) if (line["step"] or 0) < step]
         write_bytes(folder / FILE, "".join(json.dumps(line) + "\n" for line in kept).encode())
         self._file = (folder / FILE).open("a")
-        self._board = _tensorboard(folder, step)
+        run = TrackedRun(folder, step)
+        self._trackers = [Tracking(kind.value, partial(kind.open, run)) for kind in trackers]
 
     def __enter__(self) -> Self:
         return self
@@ -50,8 +45,8 @@ class Metrics:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        if self._board is not None:
-            self._board.close()
+        for tracker in self._trackers:
+            tracker.close()
 
     def log(self, step: int, figures: Mapping[str, float | None]) -> None:
         """Write the figures of one step. Raises AssertionError for a missing or surplus key."""
@@ -59,10 +54,9 @@ class Metrics:
         line = {"step": step, **{key: _json_number(figures[key]) for key in self._keys}}
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
-        if self._board is not None:
-            for key in self._keys:
-                if line[key] is not None:
-                    self._board.add_scalar(key, line[key], step)
+        measured = {key: value for key in self._keys if (value := line[key]) is not None}
+        for tracker in self._trackers:
+            tracker.log(step, measured)
 
     def sync(self) -> None:
         """Make the lines so far survive a crash of the machine."""

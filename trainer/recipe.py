@@ -23,6 +23,7 @@ from trainer.optim import Schedule
 from trainer.shaping import EntropyBonus
 from trainer.sharding import Sharding
 from trainer.surrogate import Clip, Ratio, Surrogate, TrustRegion
+from trainer.trackers import Kind
 
 SCRATCH = "scratch"
 
@@ -109,6 +110,9 @@ class TrainRecipe(Recipe):
     keep_states: int = Field(2, ge=1)
     alarms: Alarms = Alarms()
     """What ends the run early."""
+    trackers: tuple[Kind, ...] | None = None
+    """Who else is told of the figures: tensorboard, wandb, trackio, mlflow. None: what TOOLPATH_TRACKERS names, else
+    TensorBoard where it is installed."""
     max_seconds_cpu: float | None = Field(None, gt=0)
     """Stop when this much process time went into training: holds compute equal in experiments."""
     threads: int = Field(1, ge=1)

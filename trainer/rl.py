@@ -64,6 +64,7 @@ def train_step(
         **rl_metrics.task_figures(collected),
         **rl_metrics.attempt_figures(collected),
         **rl_metrics.reward_figures(scored),
+        **rl_metrics.filter_figures(scored, recipe),
         **rl_metrics.update_figures(tally),
         "lr": lr,
         "nonfinite_steps": position.nonfinite_steps,

@@ -7,6 +7,8 @@ from data_contracts.attempts import Attempt, Outcome, StopReason
 from rollout.verdicts import LABELLED, all_calls_failed, call_succeeded, void_turn
 from trainer.collection import Collected
 from trainer.correction import effective_sample_size
+from trainer.filters import breaks_c1
+from trainer.recipe import RlRecipe
 from trainer.scoring import Scored
 from trainer.update import Tally
 
@@ -67,6 +69,15 @@ def reward_figures(scored: Scored) -> Figures:
     }
 
 
+def filter_figures(scored: Scored, recipe: RlRecipe) -> Figures:
+    """Attempts of the used groups that each filter of the recipe takes out of the loss; one may be hit by both."""
+    attempts = scored.attempts_B
+    return {
+        "masked_by_c1": sum(breaks_c1(attempt, recipe) for attempt in attempts),
+        "masked_by_void_turn": sum(recipe.mask_void_turns and void_turn(attempt) for attempt in attempts),
+    }
+
+
 def _with_calls(scored: Scored, name: str) -> list[float]:
     return [r for attempt, r in zip(scored.attempts_B, scored.rewards_B, strict=True) if _calls_name(attempt) == name]
 
@@ -104,11 +115,13 @@ def update_figures(tally: Tally) -> Figures:
     }
 
 
+FILTER_KEYS = ("masked_by_c1", "masked_by_void_turn")
 RUN_KEYS = ("lr", "nonfinite_steps", "policy_version", "cpu_seconds", "sampling_cpu_seconds")
 KEYS = (
     *task_figures(Collected()),
     *attempt_figures(Collected()),
     *reward_figures(Scored((), (), (), (), (), (), ())),
+    *FILTER_KEYS,
     *update_figures(Tally()),
     *RUN_KEYS,
 )

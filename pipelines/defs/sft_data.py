@@ -162,5 +162,6 @@ def row_metadata(rendering: Rendering, reasons: Mapping[str, int]) -> Metadata:
         "tokens": rendering.tokens,
         "trained_tokens": rendering.trained_tokens,
         "longest_row": rendering.longest_row,
+        "prefix_breaks": rendering.prefix_breaks,
         "plot": dg.MetadataValue.md(counts("What became of the attempts", funnel_of(reasons))),
     }

@@ -57,6 +57,8 @@ class Rendering:
     trained_tokens: int = 0
     longest_row: int = 0
     num_rows: int = 0
+    prefix_breaks: int = 0
+    """Further rows of attempts whose template changes earlier turns later on."""
 
     def rows(self, attempts: Iterable[Attempt], tools: Mapping[str, Sequence[ToolSpec]]) -> Iterator[TokenRow]:
         """The rows of attempts that fit. tools: by task key."""
@@ -74,6 +76,7 @@ class Rendering:
 
     def _count(self, row: TokenRow) -> None:
         self.num_rows += 1
+        self.prefix_breaks += row.branch > 0
         self.tokens += len(row.tokens_T)
         self.trained_tokens += sum(row.trained_T)
         self.longest_row = max(self.longest_row, len(row.tokens_T))

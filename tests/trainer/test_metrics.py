@@ -26,13 +26,6 @@ def test_a_resumed_run_drops_later_lines_and_the_cut_one(tmp_path):
     assert [(line["step"], line["loss"]) for line in read_metrics(tmp_path)] == [(0, 0), (1, 1), (2, 20)]
 
 
-def test_tensorboard_files_are_written_where_it_is_installed(tmp_path):
-    pytest.importorskip("tensorboard")
-    with Metrics(tmp_path, ("loss",), 0) as metrics:
-        metrics.log(0, {"loss": 1.0})
-    assert any((tmp_path / "tensorboard").iterdir())
-
-
 @pytest.mark.parametrize("figures", [{}, {"loss": 1.0, "other": 2.0}])
 def test_the_keys_are_fixed(tmp_path, figures):
     with Metrics(tmp_path, ("loss",), 0) as metrics, pytest.raises(AssertionError):
