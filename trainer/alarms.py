@@ -39,8 +39,18 @@ class Alarms(Record):
         return self
 
 
+REMEDIES = {
+    "sampler_gap": "the sampler no longer acts by the policy that is trained: set recompute_logprobs = true with a correction "
+    "(tis), and look at the sampler's precision, template and top-p",
+    "entropy below": "the policy has collapsed: raise clip_high, lower lr, or start from a checkpoint before it",
+    "entropy above": "the policy falls apart: lower lr, and remove entropy_coefficient and entropy_bonus",
+    "nonfinite": "lower lr or grad_clip, and look for rows with broken log-probabilities",
+}
+"""What to do about each alarm."""
+
+
 def ringing(alarms: Alarms, lines: Sequence[Line]) -> str | None:
-    """What is wrong with a run whose steps' figures are these, oldest first; None where nothing is.
+    """What is wrong with a run whose steps' figures are these, oldest first, and what to do; None where nothing is.
 
     Only the last `patience` lines are looked at; a figure that was not measured in one of them rings no alarm.
     """
@@ -53,10 +63,11 @@ def ringing(alarms: Alarms, lines: Sequence[Line]) -> str | None:
     ):
         if limit is not None and _outside(lines, key, limit, above, alarms.patience):
             side = "above" if above else "below"
-            return f"{key} was {side} {limit} for {alarms.patience} steps, last {lines[-1][key]:.4g}"
+            remedy = REMEDIES[key if key in REMEDIES else f"{key} {side}"]
+            return f"{key} was {side} {limit} for {alarms.patience} steps, last {lines[-1][key]:.4g}: {remedy}"
     lost = lines[-1].get("nonfinite_steps") or 0
     if alarms.max_nonfinite_steps is not None and lost > alarms.max_nonfinite_steps:
-        return f"{lost:.0f} updates had no finite gradient, more than {alarms.max_nonfinite_steps}"
+        return f"{lost:.0f} updates had no finite gradient, more than {alarms.max_nonfinite_steps}: {REMEDIES['nonfinite']}"
     return None
 
 

@@ -43,8 +43,8 @@ def journal(
                 save_state(folder, position, learner.model, learner.optimizer, recipe.keep_states, world)
             if complaint is not None:
                 raise AlarmError(
-                    f"step {position.step}: {complaint}; the last state is kept in {folder}: look at its metrics.jsonl, "
-                    "change the recipe and start again"
+                    f"alarm at step {position.step}: {complaint}. The last state and metrics.jsonl are kept in {folder}; "
+                    "change the recipe, or this bound in its `alarms`, and start again"
                 )
 
         yield note

@@ -3,13 +3,18 @@
 import dagster as dg
 
 from data_contracts.manifests import RunKind
-from pipelines.defs.checkpoints import release_checkpoint, training_plot
+from pipelines.defs.checkpoints import release_checkpoint, train
 from pipelines.defs.outcome import Result, check_specs
 from pipelines.defs.rl_data import rl_dataset, start_checkpoint
 from pipelines.launchers.local import LocalLauncher
 from pipelines.resources import DatasetStore, RecipeResource
 
-CURVES = {"reward": "reward", "accuracy": "accuracy", "call_success": "call success"}
+CURVES = {
+    "plot": {"reward": "reward", "accuracy": "accuracy", "call_success": "call success"},
+    "plot_entropy": {"entropy": "entropy, nats a token"},
+    "plot_sampler_gap": {"sampler_gap": "|trainer - sampler|, nats a token"},
+    "plot_gradient": {"gradient_norm": "gradient norm"},
+}
 
 
 @dg.asset(
@@ -24,5 +29,5 @@ def rl_checkpoint(
     data, plan = store.open(), recipe.load()
     inputs = [data.input("tasks", "rl_dataset"), start_checkpoint(data, plan)]
     spec = data.spec(RunKind.RL, plan.for_process("rl"), inputs)
-    result = launcher.run(context, spec, "rl")
-    return release_checkpoint(context, data, "rl_checkpoint", spec, result, training_plot(spec, "RL", CURVES))
+    result, plots = train(context, launcher, spec, "rl", CURVES)
+    return release_checkpoint(context, data, "rl_checkpoint", spec, result, plots)

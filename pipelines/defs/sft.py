@@ -5,12 +5,18 @@ import dagster as dg
 from data_contracts.manifests import RunKind
 from data_contracts.tasks import Task
 from pipelines.defs.base import base_checkpoint
-from pipelines.defs.checkpoints import release_checkpoint, training_plot
+from pipelines.defs.checkpoints import release_checkpoint, train
 from pipelines.defs.outcome import Result, check_specs
 from pipelines.defs.sft_data import sft_dataset
 from pipelines.defs.task_sets import validation_tasks
 from pipelines.launchers.local import LocalLauncher
 from pipelines.resources import DatasetStore, RecipeResource
+
+CURVES = {
+    "plot": {"loss": "loss", "accuracy": "accuracy (validation tasks)"},
+    "plot_entropy": {"entropy": "entropy, nats a token"},
+    "plot_gradient": {"gradient_norm": "gradient norm"},
+}
 
 
 @dg.asset(
@@ -29,6 +35,5 @@ def sft_checkpoint(
         held_out = validation_tasks(data.read(source, Task), plan)
         inputs.append(data.write("eval_tasks", held_out, Task, [source]))
     spec = data.spec(RunKind.SFT, plan.for_process("sft"), inputs)
-    result = launcher.run(context, spec, "sft")
-    plot = training_plot(spec, "SFT", {"loss": "loss", "accuracy": "accuracy (validation tasks)"})
-    return release_checkpoint(context, data, "sft_checkpoint", spec, result, plot)
+    result, plots = train(context, launcher, spec, "sft", CURVES)
+    return release_checkpoint(context, data, "sft_checkpoint", spec, result, plots)

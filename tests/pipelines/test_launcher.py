@@ -12,6 +12,8 @@ import dagster as dg
 import pytest
 
 from data_contracts.manifests import RunInput, RunKind, RunSpec
+from pipelines.defs.checkpoints import train
+from pipelines.defs.rl import CURVES
 from pipelines.launchers.local import LocalLauncher, finished, ranks
 from pipelines.launchers.processes import run_guarded
 from tests.pipelines.test_guard import wait_until_gone
@@ -139,3 +141,27 @@ def test_a_cancelled_or_killed_dagster_run_leaves_no_process(tmp_path, number):
     run.send_signal(number)
     run.wait(30)
     assert wait_until_gone([int(pid) for pid in pids.read_text().split()]) == []
+
+
+ALARM = """
+lines = '{"step": 0, "entropy": 0.3, "loss": 1.0}', '{"step": 1, "entropy": 0.01, "loss": 0.9}', ""
+(folder / "metrics.jsonl").write_text(chr(10).join(lines))
+print("error: alarm at step 2: entropy was below 0.05: raise clip_high", file=sys.stderr)
+sys.exit(2)
+"""
+
+
+def test_a_run_that_an_alarm_stopped_shows_its_curves_and_what_to_do(tmp_path):
+    @dg.asset
+    def one(context: dg.AssetExecutionContext, launcher: LocalLauncher) -> dg.MaterializeResult:
+        train(context, launcher, spec_in(tmp_path), "rl", CURVES)
+        return dg.MaterializeResult()
+
+    resources = {"launcher": LocalLauncher(rollout_python=interpreter(tmp_path, ALARM), grace_s=0.2)}
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+        result = dg.materialize([one], instance=instance, resources=resources, raise_on_error=False)
+    (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    told = failure.user_failure_data
+    assert "alarm at step 2: entropy was below 0.05: raise clip_high" in told.description
+    assert told.metadata["plot_entropy"].value.startswith("![RL until it failed](data:image/png")
+    assert "plot_sampler_gap" not in told.metadata

@@ -42,7 +42,9 @@ def test_a_band_that_is_closed_is_refused():
 def test_an_alarm_ends_a_run_and_keeps_its_state(tmp_path):
     learner = make_learner()
     settings = recipe(alarms={"patience": 2, "min_entropy": 50.0})
-    with pytest.raises(AlarmError, match=r"step 2: entropy was below 50.0 for 2 steps"):
+    with pytest.raises(
+        AlarmError, match=r"alarm at step 2: entropy was below 50.0 for 2 steps, last .*raise clip_high"
+    ):
         rl.train(learner, Judged(learner), TASKS, settings, 3, tmp_path)
     assert len(read_metrics(tmp_path)) == 2
     assert restore_state(tmp_path, learner.model, learner.optimizer, learner.world).step == 2
