@@ -13,9 +13,10 @@ from data_contracts.ids import canonical_json
 from data_contracts.manifests import RunKind, RunSpec
 from rollout.process import guarded
 from trainer.commands import COMMANDS, execute
+from trainer.cost import Gpu
 from trainer.distributed import joined
-from trainer.estimate import describe
-from trainer.recipe import check_tables, load_table
+from trainer.estimate import Market, describe
+from trainer.recipe import check_tables, load_table, tables_of
 from trainer.runs import Run, spec_from_flags
 
 CHECK = "check"
@@ -32,7 +33,10 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", type=Path, metavar="FOLDER")
     parser.add_argument("--out", type=Path, help="folder to write")
     parser.add_argument("--seed", type=int, help="instead of the table's own seed")
-    parser.add_argument("--dry-run", action="store_true", help="print sizes and stop")
+    parser.add_argument("--dry-run", action="store_true", help="print memory, steps, time and price, and stop")
+    parser.add_argument("--gpu", choices=list(Gpu), default=Market.gpu, help="dry run: card that time is reckoned for")
+    parser.add_argument("--mfu", type=float, default=Market.mfu, help="dry run: share of its peak that is reached")
+    parser.add_argument("--price", type=float, metavar="PER_HOUR", help="dry run: price of a GPU and hour")
     return parser
 
 
@@ -70,7 +74,8 @@ def main(words: Sequence[str] | None = None) -> None:
         return
     spec = _spec(args)
     if args.dry_run:
-        print(describe(spec))
+        market = Market(Gpu(args.gpu), args.mfu, args.price)
+        print(describe(spec, tables_of(args.recipe).get("init") if args.recipe else None, market))
         return
     with joined(spec.num_gpus) as world:
         result = execute(Run(spec, world))

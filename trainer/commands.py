@@ -24,6 +24,7 @@ from trainer.norms import speed_up_norms
 from trainer.optim import make_optimizer
 from trainer.packing import Pack, check_budget, from_table
 from trainer.recipe import SCRATCH, InitRecipe, RlRecipe, SftRecipe, TrainRecipe, parse_recipe
+from trainer.room import check_room
 from trainer.runs import CHECKPOINT, Run
 from trainer.sampling import Sampler
 from trainer.sharding import place
@@ -78,6 +79,7 @@ def start(run: Run, recipe: TrainRecipe) -> tuple[CheckpointManifest, Learner, A
     chosen(recipe.trackers)  # a missing package is told of before anything is loaded
     source = run.input(CHECKPOINT)
     manifest = read_checkpoint_manifest(Path(source.path), source.content_hash)
+    check_room(source.path, recipe, run.world)
     model = load_policy(run)
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable()

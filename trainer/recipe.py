@@ -314,14 +314,19 @@ def check_tables(tables: Mapping[str, dict[str, Any]]) -> None:
         raise ValueError("; ".join(faults))
 
 
-def load_table(path: Path, stage: str, changes: Sequence[str] = ()) -> dict[str, Any]:
-    """The table of one stage of a recipe file, with `key=value` changes applied (values in TOML, else plain text)."""
+def tables_of(path: Path) -> dict[str, Any]:
+    """All tables of a recipe file. Raises FileNotFoundError, and ValueError for what is no TOML."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no recipe {path}: give the path of a TOML file")
     try:
-        file = tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from error
+
+
+def load_table(path: Path, stage: str, changes: Sequence[str] = ()) -> dict[str, Any]:
+    """The table of one stage of a recipe file, with `key=value` changes applied (values in TOML, else plain text)."""
+    file = tables_of(path)
     if stage not in file:
         raise ValueError(f"{path} has no table [{stage}]; it has {', '.join(file) or 'none'}")
     table: dict[str, Any] = file[stage]

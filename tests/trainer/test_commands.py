@@ -317,3 +317,16 @@ def test_a_dry_run_tells_sizes_and_writes_nothing(house, tmp_path, capsys):
         changes = ("--set", "num_gpus=8", "--set", f"sharding={sharding}")
         assert command("rl", "--recipe", house.recipe, *words, *changes) == 0
         assert f"each of 8 GPUs {words_of_it}" in capsys.readouterr().out
+
+
+def test_a_dry_run_on_gpus_tells_memory_time_and_price(house, tmp_path, capsys):
+    words = ("--tasks", house.tasks, "--out", tmp_path / "out", "--dry-run", "--set", "num_gpus=8")
+    assert command("rl", "--recipe", house.recipe, *words, "--gpu", "H200", "--mfu", "0.5", "--price", "3.5") == 0
+    printed = capsys.readouterr().out
+    assert "each of 8 GPUs holds all of it: about" in printed
+    assert "with sharding = 'full' about" in printed
+    assert "if 50% of 8 x H200 of 989 TFLOP/s is reached (6 N operations a token, 4,800 tokens at most)" in printed
+    assert "price: about 0.00 at 3.5 a GPU and hour" in printed
+    assert not (tmp_path / "out").exists()
+    assert command("rl", "--recipe", house.recipe, *words, "--mfu", "50") == 2
+    assert "mfu 50.0 is no share" in capsys.readouterr().err
