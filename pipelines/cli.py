@@ -205,7 +205,7 @@ def summary(store: Store, recipe: Recipe) -> str:
         own = [row for row in rows if row.suite == recipe.table("evaluation")["suite"]]
         held_out = "Held-out tasks, 95 % intervals over tasks\n" + aligned(HEADER, report_rows(own))
         return held_out if own == rows else f"{held_out}\n\n{aligned(*suite_table(rows))}"
-    made = ("recorded_attempts", "recorded_difficulty", "sft_dataset", "sft_checkpoint")
+    made = ("recorded_attempts", "recorded_difficulty", "sft_dataset", "sft_checkpoint", "rl_dataset", "rl_checkpoint")
     lines = [(name, store.latest(name).path) for name in made if store.has(name)]
     return aligned(("released", "folder"), lines)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from pipelines.defs import tasks
+from pipelines.defs.base import SCRATCH, base_checkpoint
 from pipelines.defs.jobs import ASIDE, RECORDED, STUDENT, TO_RELEASE, TO_STUDENT
 from pipelines.defs.rl_data import start_checkpoint
 from pipelines.recipe import Recipe
@@ -44,12 +46,27 @@ class StepResult:
 
 
 def steps_of(recipe: Recipe) -> tuple[Step, ...]:
-    """What a recipe's walk consists of: a recipe without [rl] makes no student, and publishes only if it says so."""
+    """What a recipe's walk consists of: a recipe without [rl] makes no student, and publishes only if it says so; one
+    without [sft] trains the base model by RL, and ends there."""
+    student = tuple(Step(asset, of_student=True) for asset in STUDENT)
+    if "sft" not in recipe.tables and "rl" in recipe.tables:
+        return (*_steps(_to_base(recipe)), *student, *_steps(TO_RELEASE[:2]))
     recorded = recipe.table("sft_data").get("source") == "recorded"
     first, last = _steps(RECORDED if recorded else TO_STUDENT), _steps(ASIDE)
     if "rl" in recipe.tables:
-        return (*first, *(Step(asset, of_student=True) for asset in STUDENT), *_steps(TO_RELEASE), *last)
+        return (*first, *student, *_steps(TO_RELEASE), *last)
     return (*first, *_steps(TO_RELEASE[-1:] if "publish" in recipe.tables else ()), *last)
+
+
+def _to_base(recipe: Recipe) -> tuple[dg.AssetsDefinition, ...]:
+    """Tasks and the base model. Raises ValueError for a start that this walk never makes."""
+    start = recipe.table("rl_data").get("start")
+    if start != "base" or recipe.table("init").get("model") == SCRATCH:
+        raise ValueError(
+            f"recipe {recipe.name!r} has no [sft], but [rl_data] start={start!r} and [init] "
+            f'model={recipe.table("init").get("model")!r}: RL without SFT starts from "base", a model that exists'
+        )
+    return tasks.tasks, base_checkpoint
 
 
 def _steps(assets: Sequence[dg.AssetsDefinition]) -> tuple[Step, ...]:

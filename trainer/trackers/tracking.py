@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from queue import Full, Queue
 from threading import Thread
 
@@ -52,7 +53,7 @@ class Tracking:
 
     def _work(self) -> None:
         while (item := self._steps.get()) is not None:
-            self._guarded(lambda item=item: self._take(*item))
+            self._guarded(partial(self._take, *item))
         if self._tracker is not None:
             self._guarded(self._tracker.finish)
 
