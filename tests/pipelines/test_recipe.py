@@ -1,6 +1,7 @@
 """Recipes: tables a stage, overrides, and clear words for what is unknown."""
 
 import json
+import math
 import sys
 
 import pytest
@@ -9,8 +10,10 @@ from pipelines.defs.recipe_check import check_recipe, faults_here, trainer_table
 from pipelines.defs.sft_data import SftDataTable
 from pipelines.defs.task_sets import make_tasks
 from pipelines.recipe import RECIPES, load_recipe
-from trainer.recipe import check_tables
+from trainer.methods import METHODS
+from trainer.recipe import RlRecipe, check_tables
 
+REQUIRED = {"lr": 1.0, "max_steps": 1, "tasks_per_step": 1, "group_size": 16, "tokens_per_microbatch": 8}
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
@@ -19,6 +22,32 @@ def test_every_shipped_recipe_is_valid_in_every_table(name):
     recipe = load_recipe(name)
     assert list(faults_here(recipe)) == []
     check_tables(trainer_tables(recipe))
+
+
+@pytest.mark.parametrize("name", ["qwen3_0_6b", "qwen3_4b", "qwen2_5_7b", "open_agentrl_rl"])
+@pytest.mark.parametrize("method", ["grpo_t", "grpo_tcr", "grpo_scr", "tao"])
+def test_one_setting_chooses_a_published_method_with_all_its_values(name, method):
+    recipe = load_recipe(name, [f"rl.method={method}"])
+    settings = RlRecipe.model_validate(trainer_tables(recipe)["rl"]).model_dump()
+    plain = RlRecipe.model_validate({**trainer_tables(recipe)["rl"], "method": None}).model_dump()
+    wanted = RlRecipe.model_validate({**REQUIRED, **METHODS[method]}).model_dump()
+    assert {key: settings[key] for key in METHODS[method]} == {key: wanted[key] for key in METHODS[method]}
+    assert {key: value for key, value in settings.items() if key not in (*METHODS[method], "method")} == {
+        key: value for key, value in plain.items() if key not in (*METHODS[method], "method")
+    }
+
+
+@pytest.mark.parametrize("name", ["qwen3_0_6b", "qwen3_4b", "qwen2_5_7b"])
+def test_shipped_recipes_have_the_values_of_the_paper(name):
+    """Open-AgentRL (arXiv 2510.11701) as reported: optimizer, sizes, rewards as its code runs but for the call term."""
+    recipe = load_recipe(name)
+    sft, rl, limits = recipe.table("sft"), recipe.table("rl"), recipe.table("tasks")["limits"]
+    assert sft["max_steps"] == math.ceil(5 * 3000 / sft["batch_size"]) == 469
+    assert (sft["betas"], sft["weight_decay"], sft["grad_clip"], sft["lr"]) == ([0.9, 0.95], 0.01, 1.0, 1e-5)
+    assert sft["warmup_steps"] == round(0.1 * sft["max_steps"])
+    assert (rl["tasks_per_step"], rl["group_size"], rl["num_minibatches"], rl["lr"]) == (64, 16, 4, 1e-6)
+    assert (rl["reward_correct"], rl["reward_wrong"], rl["overlong_max_tokens"]) == (1.0, -1.0, 20480)
+    assert (limits["max_turns"], limits["max_calls"]) == (16, 15)
 
 
 def test_the_faults_of_all_tables_are_named_at_once():
