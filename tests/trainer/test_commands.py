@@ -1,6 +1,7 @@
 """`python -m trainer`: init and sft from files to files; every mistake is one clear message and leaves nothing behind."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data_contracts.attempts import Attempt, Origin, Outcome, Policy, PolicyKind, StopReason
 from data_contracts.ids import canonical_json
-from data_contracts.manifests import CheckpointManifest, RunInput, RunKind, RunResult, RunSpec
+from data_contracts.manifests import CheckpointManifest, Parent, RunInput, RunKind, RunResult, RunSpec
 from data_contracts.messages import Message, Role
-from data_contracts.storage import verify_files, write_dataset
+from data_contracts.storage import file_entry, read_dataset, verify_files, write_dataset
 from data_contracts.tasks import Task
 from data_contracts.token_rows import TokenRow
 from rollout.checkpoint import load_model, read_checkpoint_manifest
@@ -269,11 +270,69 @@ def test_changed_data_is_refused(house, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_tracker_that_is_not_installed_is_named_before_anything_is_written(house, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("TOOLPATH_TRACKERS", "tensorboard, nowhere")
+    assert "names nowhere: use any of tensorboard" in complaint(capsys, house.sft(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_trackers_of_the_recipe_are_told(house, tmp_path):
+    assert house.sft(tmp_path / "none", "--set", "trackers=[]") == 0
+    assert house.sft(tmp_path / "board", "--set", 'trackers=["tensorboard"]') == 0
+    assert not (tmp_path / "none" / "tensorboard").exists()
+    assert any((tmp_path / "board" / "tensorboard").iterdir())
+
+
 def test_rows_of_another_tokenizer_are_refused(house, tmp_path, capsys):
     words = ("--attempts", house.attempts, "--out", tmp_path / "init")
     assert command("init", "--recipe", house.recipe, *words, "--set", "vocab_size=305") == 0
     other = ("--dataset", house.rows, "--checkpoint", tmp_path / "init" / "checkpoint", "--out", tmp_path / "out")
     assert "tokenizer" in complaint(capsys, command("sft", "--recipe", house.recipe, *other))
+
+
+def test_a_run_goes_on_with_no_other_version_of_the_difficulty(house, tmp_path, capsys):
+    """The same tasks, chosen by another measurement: its version is a parent of the RL dataset, and so part of the run."""
+    tasks = read_dataset(house.tasks, Task)
+    versions = [
+        write_dataset(tmp_path, "rl_dataset", tasks, Task, (Parent(name="task_difficulty", content_hash=version),))
+        for version in ("a" * 32, "b" * 32)
+    ]
+    (first, one), (second, other) = versions
+    assert one.files == other.files
+    words = ("--recipe", house.recipe, "--checkpoint", house.init, "--out", tmp_path / "out")
+    assert command("rl", *words, "--tasks", first) == 0
+    assert "belongs to another run" in complaint(capsys, command("rl", *words, "--tasks", second))
+    manifest = read_checkpoint_manifest(tmp_path / "out" / "checkpoint")
+    assert one.content_hash in {parent.content_hash for parent in manifest.parents}
+
+
+def test_data_of_another_contract_are_refused_with_both_names(house, tmp_path, capsys):
+    words = ("--dataset", house.tasks, "--checkpoint", house.init, "--out", tmp_path / "out")
+    message = complaint(capsys, command("sft", "--recipe", house.recipe, *words))
+    assert "holds task@" in message
+    assert "but token_row@" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_another_recipe_is_refused(house, tmp_path, capsys):
+    assert house.sft(tmp_path) == 0
+    assert "belongs to another run" in complaint(capsys, house.sft(tmp_path, "--set", "lr=1e-4"))
+
+
+def test_a_model_that_no_memory_holds_is_refused_before_it_is_loaded(house, tmp_path, capsys):
+    """A config of 10^13 parameters beside the weights of a tiny model, under a manifest that is right."""
+    folder = tmp_path / "huge"
+    shutil.copytree(house.init, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 10**11, "num_hidden_layers": 2}))
+    old = read_checkpoint_manifest(house.init)
+    files = tuple(file_entry(folder, folder / entry.path) for entry in old.files)
+    fields = {name: getattr(old, name) for name in ("name", "method", "tokenizer_id", "parents", "recipe", "num_steps")}
+    (folder / "manifest.json").write_text(CheckpointManifest.create(files=files, **fields).canonical())
+    words = ("--dataset", house.rows, "--checkpoint", folder, "--out", tmp_path / "out")
+    message = complaint(capsys, command("sft", "--recipe", house.recipe, *words))
+    assert "weights, gradients and optimizer take" in message
+    assert "take a smaller model" in message
 
 
 def test_a_folder_of_another_run_is_refused(house, tmp_path, capsys):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,16 @@ def test_a_step_without_finite_gradient_is_skipped_and_counted(tmp_path):
     assert torch.equal(weights(learner), broken)
     assert not torch.equal(before, broken)
     assert read_metrics(tmp_path)[-1]["nonfinite_steps"] == STEPS
+
+
+def test_a_batch_without_a_trained_token_is_a_finite_step_with_zero_loss(tmp_path):
+    rows = random_pack(9, seed=0)
+    masked = replace(rows, trained_T=torch.zeros_like(rows.trained_T), weights_T=torch.zeros_like(rows.weights_T))
+    end = sft.train(make_learner(), masked, recipe(max_steps=5), 7, tmp_path)
+    assert (end.step, end.nonfinite_steps) == (5, 0)
+    assert {(line["loss"], line["gradient_norm"], line["trained_tokens"]) for line in read_metrics(tmp_path)} == {
+        (0, 0, 0)
+    }
 
 
 def test_training_lowers_the_loss_of_what_it_reads(tmp_path):
