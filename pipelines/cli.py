@@ -32,6 +32,9 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="materialise the whole graph and print the result")
     run.add_argument("--recipe", default=default_recipe(), help="name in pipelines/recipes, or a TOML file")
     run.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE", dest="overrides")
+    run.add_argument(
+        "--dry-run", action="store_true", help="say what training takes, and stop; --gpu H200 --mfu 0.3 --price 3.5"
+    )
     ui = commands.add_parser("ui", help="the Dagster UI with the same graph")
     ui.add_argument("--port", type=int, default=DEFAULT_PORT)
     ui.add_argument("--recipe", default=default_recipe())
@@ -64,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code. A user's mistake is one message on stderr."""
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
-    if rest and args.command != "eval":
+    if rest and args.command != "eval" and not (args.command == "run" and args.dry_run):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if not sys.platform.startswith("linux"):
         print(
@@ -87,7 +90,11 @@ def main(argv: list[str] | None = None) -> int:
         if args.command == "show":
             print(show_attempt(Store(data_root()), args.asset, args.attempt))
             return 0
-        return run_walk(load_recipe(args.recipe, args.overrides), args.recipe, args.overrides)
+        recipe = load_recipe(args.recipe, args.overrides)
+        if args.dry_run:
+            print(estimate(recipe, rest))
+            return 0
+        return run_walk(recipe, args.recipe, args.overrides)
     except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
@@ -111,6 +118,14 @@ def check_tables(recipe: Recipe) -> None:
     from pipelines.resources import trainer_python
 
     check_recipe(recipe, trainer_python())
+
+
+def estimate(recipe: Recipe, options: Sequence[str]) -> str:
+    """Memory, time and price of a recipe's training. Nothing is written."""
+    from pipelines.defs.recipe_check import trainer_estimate
+    from pipelines.resources import trainer_python
+
+    return trainer_estimate(recipe, trainer_python(), options)
 
 
 def run_walk(recipe: Recipe, name: str, overrides: list[str]) -> int:

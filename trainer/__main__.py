@@ -1,6 +1,7 @@
 """`python -m trainer init|sft|rl`: with `--spec spec.json` as a launcher calls it, or with flags as a person does.
 
-`python -m trainer check` reads recipe tables as JSON, {"sft": {...}, ...}, from standard input and names their faults.
+`python -m trainer check` reads recipe tables as JSON, {"sft": {...}, ...}, from standard input and names their faults;
+`python -m trainer estimate` reads the same and says what memory, time and money they take.
 """
 
 import argparse
@@ -15,17 +16,17 @@ from rollout.process import guarded
 from trainer.commands import COMMANDS, execute
 from trainer.cost import Gpu
 from trainer.distributed import joined
-from trainer.estimate import Market, describe
+from trainer.estimate import Market, describe, describe_tables
 from trainer.recipe import check_tables, load_table, tables_of
 from trainer.runs import Run, spec_from_flags
 
-CHECK = "check"
+CHECK, ESTIMATE = "check", "estimate"
 INPUTS = ("dataset", "checkpoint", "tasks", "eval_tasks", "attempts")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__)
-    parser.add_argument("kind", choices=[*(kind.value for kind in COMMANDS), CHECK])
+    parser.add_argument("kind", choices=[*(kind.value for kind in COMMANDS), CHECK, ESTIMATE])
     parser.add_argument("--spec", type=Path, help="a RunSpec as JSON; replaces all other flags")
     parser.add_argument("--recipe", type=Path, help="TOML file; its table of this kind is read")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes")
@@ -72,9 +73,12 @@ def main(words: Sequence[str] | None = None) -> None:
     if args.kind == CHECK:
         check_tables(json.load(sys.stdin))
         return
+    market = Market(Gpu(args.gpu), args.mfu, args.price)
+    if args.kind == ESTIMATE:
+        print(describe_tables(json.load(sys.stdin), market))
+        return
     spec = _spec(args)
     if args.dry_run:
-        market = Market(Gpu(args.gpu), args.mfu, args.price)
         print(describe(spec, tables_of(args.recipe).get("init") if args.recipe else None, market))
         return
     with joined(spec.num_gpus) as world:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from data_contracts.ids import canonical_json
 from data_contracts.manifests import RunInput, RunKind, RunSpec
 from data_contracts.storage import read_dataset, read_table
 from data_contracts.tasks import Task
@@ -54,6 +55,18 @@ def describe(spec: RunSpec, init: Mapping[str, Any] | None = None, market: Marke
     lines = [_parameters_line(shape, recipe), *_memory_lines(shape, recipe, spec.num_gpus, work.max_row_tokens)]
     lines += [work.says, *_time_lines(shape, recipe, spec.num_gpus, work, market or Market())]
     return "\n".join(lines)
+
+
+def describe_tables(tables: Mapping[str, Mapping[str, Any]], market: Market) -> str:
+    """`describe` of [sft] and [rl] as a recipe states them, with num_gpus, before anything of it is made."""
+    parts = []
+    for kind in (RunKind.SFT, RunKind.RL):
+        if kind.value in tables:
+            table = dict(tables[kind.value])
+            num_gpus = table.pop("num_gpus", 0)
+            spec = RunSpec(kind=kind, recipe=canonical_json(table), inputs=(), output="", seed=0, num_gpus=num_gpus)
+            parts.append(f"[{kind.value}]\n{describe(spec, tables.get('init'), market)}")
+    return "\n\n".join(parts)
 
 
 def _shape(inputs: Mapping[str, RunInput], init: Mapping[str, Any] | None) -> Shape | None:

@@ -1,6 +1,7 @@
 """Whether a machine has the memory that a training is going to need: asked before a model is loaded."""
 
 import logging
+import sys
 from pathlib import Path
 
 import torch
@@ -16,13 +17,18 @@ MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
 def check_room(checkpoint: str, recipe: TrainRecipe, world: World) -> None:
-    """Raises ValueError where not even weights, gradients and optimizer have room; warns where the whole estimate has none."""
+    """Say what a rank will take. Raises ValueError where not even weights, gradients and optimizer have room; warns where
+    the whole estimate has none."""
     on_gpu = world.device.type == "cuda"
     shape = Shape.of_checkpoint(checkpoint)
     parts = memory(shape, recipe, layout_of(shape, recipe, world.size, on_gpu))
-    warning = shortage(parts, free_bytes(world))
-    if warning is not None and world.is_first:
-        LOG.warning(warning)
+    free = free_bytes(world)
+    warning = shortage(parts, free)
+    if world.is_first:
+        says = f"memory: about {parts.peak / GIB:.2f} GiB at the peak of an update, {free / GIB:.2f} GiB are free"
+        print(says, file=sys.stderr, flush=True)
+        if warning is not None:
+            LOG.warning(warning)
 
 
 def shortage(parts: Memory, free: int) -> str | None:
@@ -31,7 +37,7 @@ def shortage(parts: Memory, free: int) -> str | None:
     if parts.standing > free:
         raise ValueError(
             f"weights, gradients and optimizer take {parts.standing / GIB:.2f} GiB on every rank, but {free / GIB:.2f} GiB are "
-            "free: take a smaller model, train or hold fewer parameters on a rank, or free memory"
+            "free: set sharding = 'full' on several ranks, take a smaller model, or free memory"
         )
     if parts.peak > free:
         return (

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel
 
@@ -95,3 +95,20 @@ def trainer_faults(recipe: Recipe, python: str) -> list[str]:
         return []
     words = done.stderr.strip().splitlines() or [f"{' '.join(command)} ended with {done.returncode} and said nothing"]
     return [words[-1].removeprefix("error: ")]
+
+
+def trainer_estimate(recipe: Recipe, python: str, options: Sequence[str]) -> str:
+    """What `python -m trainer estimate` says of the recipe's training. Raises ValueError with every fault of the pipeline's
+    tables, or with what the trainer says of its own."""
+    faults = [*faults_here(recipe), *contradictions(recipe)]
+    if faults:
+        raise ValueError("; ".join(faults))
+    gpus = {
+        stage: {"num_gpus": recipe.table(stage).get("num_gpus", 0)} for stage in ("sft", "rl") if stage in recipe.tables
+    }
+    tables = {stage: table | gpus.get(stage, {}) for stage, table in trainer_tables(recipe).items()}
+    command = [python, "-m", "trainer", "estimate", *options]
+    done = subprocess.run(command, input=json.dumps(tables), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError((done.stderr.strip().splitlines() or ["no message"])[-1].removeprefix("error: "))
+    return done.stdout.strip()

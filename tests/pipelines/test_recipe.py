@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from pipelines import cli
 from pipelines.defs.recipe_check import check_recipe, faults_here, trainer_tables
 from pipelines.defs.sft_data import SftDataTable
 from pipelines.defs.task_sets import make_tasks
@@ -131,3 +132,32 @@ def test_broken_toml_names_the_file(tmp_path):
     path.write_text("[sft\n")
     with pytest.raises(ValueError, match=r"own.toml is no valid TOML"):
         load_recipe(str(path))
+
+
+def test_a_dry_run_says_what_sft_and_rl_take_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TOOLPATH_DATA", str(tmp_path / "data"))
+    words = [
+        "run",
+        "--recipe",
+        "qwen2_5_7b",
+        "--dry-run",
+        "--set",
+        "rl.method=grpo_t",
+        "--gpu",
+        "H200",
+        "--price",
+        "3.5",
+    ]
+    assert cli.main(words) == 0
+    sft, rl = capsys.readouterr().out.split("\n\n")
+    for part in (sft, rl):
+        assert "parameters 7,615,616,512" in part
+        assert "weights 28.370, gradients 28.370, optimizer 56.741" in part
+        assert "8 x H200" in part
+        assert "at 3.5 a GPU and hour" in part
+    assert "8 N operations" in sft
+    assert (
+        "12 N operations" in rl
+    )  # checkpointing, and two looks: at old log-probabilities and at the reference of its KL
+    assert "reference 28.370" in rl
+    assert not (tmp_path / "data").exists()
