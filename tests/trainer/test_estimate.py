@@ -145,7 +145,9 @@ def test_too_little_memory_is_refused_or_warned_of_with_numbers_and_remedy():
     parts = memory(QWEN3_0_6B, sft_recipe(), Layout())
     assert shortage(parts, parts.peak) is None
     assert "set gradient_checkpointing = true" in (shortage(parts, parts.peak - 1) or "")
-    with pytest.raises(ValueError, match=r"take 8\.88 GiB on every rank, but 1\.00 GiB are free: set sharding = 'full'"):
+    with pytest.raises(
+        ValueError, match=r"take 8\.88 GiB on every rank, but 1\.00 GiB are free: set sharding = 'full'"
+    ):
         shortage(parts, 2**30)
 
 
