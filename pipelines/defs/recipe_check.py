@@ -14,7 +14,7 @@ from pipelines.defs.rl_data import RlDataTable
 from pipelines.defs.sft_ablation import AblationTable
 from pipelines.defs.sft_data import SftDataTable
 from pipelines.defs.task_sets import task_source
-from pipelines.recipe import Recipe, parse_table
+from pipelines.recipe import TRAINING, Recipe, parse_table
 from pipelines.sources.importers import RecordedRecipe
 from rollout.recipe import EvaluateRecipe, SampleRecipe
 
@@ -103,10 +103,9 @@ def trainer_estimate(recipe: Recipe, python: str, options: Sequence[str]) -> str
     faults = [*faults_here(recipe), *contradictions(recipe)]
     if faults:
         raise ValueError("; ".join(faults))
-    gpus = {
-        stage: {"num_gpus": recipe.table(stage).get("num_gpus", 0)} for stage in ("sft", "rl") if stage in recipe.tables
-    }
-    tables = {stage: table | gpus.get(stage, {}) for stage, table in trainer_tables(recipe).items()}
+    tables = trainer_tables(recipe)
+    for stage in set(tables) & set(TRAINING):
+        tables[stage]["num_gpus"] = recipe.table(stage).get("num_gpus", 0)
     command = [python, "-m", "trainer", "estimate", *options]
     done = subprocess.run(command, input=json.dumps(tables), capture_output=True, text=True, check=False)
     if done.returncode:

@@ -152,12 +152,13 @@ def test_a_dry_run_says_what_sft_and_rl_take_and_writes_nothing(tmp_path, monkey
     sft, rl = capsys.readouterr().out.split("\n\n")
     for part in (sft, rl):
         assert "parameters 7,615,616,512" in part
-        assert "weights 28.370, gradients 28.370, optimizer 56.741" in part
+        assert "weights 3.546, gradients 3.546, optimizer 7.093" in part
+        assert "each of 8 GPUs holds 1/8 of it" in part
         assert "8 x H200" in part
         assert "at 3.5 a GPU and hour" in part
     assert "8 N operations" in sft
     assert (
         "12 N operations" in rl
     )  # checkpointing, and two looks: at old log-probabilities and at the reference of its KL
-    assert "reference 28.370" in rl
+    assert "reference 3.546" in rl
     assert not (tmp_path / "data").exists()
