@@ -68,10 +68,12 @@ def operations_per_token(shape: Shape, recipe: TrainRecipe) -> int:
     return passes * shape.num_parameters
 
 
-def sampling_seconds(shape: Shape, num_tokens: float, batch_size: int, bandwidth: float, num_devices: int) -> float:
-    """Time to sample, by the memory's bandwidth alone: each step reads all float32 weights once for `batch_size` tokens. A
-    lower bound: caches, prompts, tools and rows that end early come on top."""
-    return num_tokens / batch_size * 4 * shape.num_parameters / bandwidth / num_devices
+def sampling_seconds(
+    weight_bytes: float, num_tokens: float, batch_size: int, bandwidth: float, num_devices: int
+) -> float:
+    """Time to sample, by the memory's bandwidth alone: each step reads all weights once for `batch_size` tokens. A lower
+    bound: caches, prompts, tools and rows that end early come on top."""
+    return num_tokens / batch_size * weight_bytes / bandwidth / num_devices
 
 
 def probed_flops(threads: int) -> float:

@@ -150,7 +150,8 @@ def _time_lines(shape: Shape, recipe: TrainRecipe, num_gpus: int, work: Work, ma
     ]
     if isinstance(recipe, RlRecipe) and num_gpus:
         batch = recipe.sampling.batch_size
-        slow = sampling_seconds(shape, work.num_tokens, batch, BANDWIDTH[market.gpu], num_gpus)
+        weight_bytes = layout_of(recipe, num_gpus, True).computes_in * shape.num_parameters
+        slow = sampling_seconds(weight_bytes, work.num_tokens, batch, BANDWIDTH[market.gpu], num_gpus)
         lines.append(
             f"sampling: at least {_duration(slow)} by memory bandwidth, {batch} attempts at a time, tools not counted"
         )
