@@ -150,7 +150,7 @@ def _time_lines(shape: Shape, recipe: TrainRecipe, num_gpus: int, work: Work, ma
     ]
     if isinstance(recipe, RlRecipe) and num_gpus:
         batch = recipe.sampling.batch_size
-        weight_bytes = layout_of(recipe, num_gpus, True).computes_in * shape.num_parameters
+        weight_bytes = layout_of(shape, recipe, num_gpus, True).computes_in * shape.num_parameters
         slow = sampling_seconds(weight_bytes, work.num_tokens, batch, BANDWIDTH[market.gpu], num_gpus)
         lines.append(
             f"sampling: at least {_duration(slow)} by memory bandwidth, {batch} attempts at a time, tools not counted"
