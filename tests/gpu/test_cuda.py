@@ -16,7 +16,7 @@ from tests.trainer.test_rl import TASKS, Judged
 from tests.trainer.test_rl import recipe as rl_recipe
 from trainer import rl, sft
 from trainer.aggregation import weights
-from trainer.attention import packed_attention, segments
+from trainer.attention import Segments, packed_attention
 from trainer.distributed import World, joined
 from trainer.learner import Learner
 from trainer.metrics import read_metrics
@@ -71,9 +71,9 @@ def test_packed_attention_on_cuda_is_that_of_the_cpu():
     """Fused variable-length kernel in bfloat16 against the grid of sequences in float32."""
     pack, generator = random_pack(7, seed=1), torch.Generator().manual_seed(0)
     query, key, value = (torch.randn(1, heads, pack.num_tokens, 16, generator=generator) for heads in (4, 2, 2))
-    expected, _ = packed_attention(torch.nn.Module(), query, key, value, None, segments=segments(pack))
+    expected, _ = packed_attention(torch.nn.Module(), query, key, value, None, segments=Segments(pack, None))
     q, k, v = (x.to("cuda", torch.bfloat16) for x in (query, key, value))
-    found, _ = packed_attention(torch.nn.Module(), q, k, v, None, segments=segments(pack.to("cuda")))
+    found, _ = packed_attention(torch.nn.Module(), q, k, v, None, segments=Segments(pack.to("cuda"), None))
     torch.testing.assert_close(found.float().cpu(), expected, atol=3e-2, rtol=3e-2)
 
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -170,6 +171,7 @@ def test_the_environment_names_trackers_where_the_recipe_does_not(monkeypatch):
 
 def test_a_tracker_that_is_not_installed_is_named_with_its_extra(monkeypatch):
     monkeypatch.setattr("sys.path", [])
+    monkeypatch.delitem(sys.modules, "mlflow", raising=False)  # another test may have imported it
     with pytest.raises(ValueError, match=r"trackers mlflow: not installed .* 'toolpath\[mlflow\]'"):
         chosen([Kind.MLFLOW])
 
