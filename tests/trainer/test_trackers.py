@@ -97,7 +97,7 @@ def wandb_history(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 def test_wandb_writes_offline_what_was_measured(folder):
     logged(folder, Kind.WANDB)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while wandb_history(folder) != MEASURED and time.monotonic() < deadline:
         time.sleep(0.1)
     assert wandb_history(folder) == MEASURED

@@ -11,7 +11,7 @@ from trainer.trackers.tracker import Tracker
 LOG = logging.getLogger(__name__)
 MAX_WAITING = 1000
 """Steps that wait for a slow tracker; further ones are lost to it, and counted."""
-CLOSING_S = 30.0
+CLOSING_S = 120.0
 """How long the end of a run waits for a tracker."""
 
 
