@@ -35,7 +35,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="folder to write")
     parser.add_argument("--seed", type=int, help="instead of the table's own seed")
     parser.add_argument("--dry-run", action="store_true", help="print memory, steps, time and price, and stop")
-    parser.add_argument("--gpu", choices=list(Gpu), default=Market.gpu, help="dry run: card that time is reckoned for")
+    cards = [gpu.value for gpu in Gpu]
+    parser.add_argument(
+        "--gpu", type=str.upper, choices=cards, default=Market.gpu.value, help="dry run: card that time is reckoned for"
+    )
     parser.add_argument("--mfu", type=float, default=Market.mfu, help="dry run: share of its peak that is reached")
     parser.add_argument("--price", type=float, metavar="PER_HOUR", help="dry run: price of a GPU and hour")
     return parser

@@ -41,14 +41,20 @@ class Work:
     max_row_tokens: int
 
 
-def describe(spec: RunSpec, init: Mapping[str, Any] | None = None, market: Market | None = None) -> str:
-    """A few lines of text. Nothing is written. init: the recipe's [init], for a run whose checkpoint is not made yet."""
+def describe(
+    spec: RunSpec,
+    init: Mapping[str, Any] | None = None,
+    market: Market | None = None,
+    max_row_tokens: int | None = None,
+) -> str:
+    """A few lines of text. Nothing is written. For a run whose inputs are not made yet: init, the recipe's [init], and
+    max_row_tokens, what its longest row may have (None: a micro-batch)."""
     inputs = {given.name: given for given in spec.inputs}
     if spec.kind is RunKind.INIT:
         table = parse_recipe(InitRecipe, "init", spec.recipe)
         sizes = f"{table.num_layers} layers of {table.hidden_size}, {table.vocab_size} tokens"
         return f"init {table.name} from {table.model}: {sizes}"
-    recipe, work = _sft(spec, inputs) if spec.kind is RunKind.SFT else _rl(spec, inputs)
+    recipe, work = (_sft if spec.kind is RunKind.SFT else _rl)(spec, inputs, max_row_tokens)
     shape = _shape(inputs, init)
     if shape is None:
         return f"no checkpoint given, so neither memory nor time is known\n{work.says}"
@@ -58,14 +64,15 @@ def describe(spec: RunSpec, init: Mapping[str, Any] | None = None, market: Marke
 
 
 def describe_tables(tables: Mapping[str, Mapping[str, Any]], market: Market) -> str:
-    """`describe` of [sft] and [rl] as a recipe states them, with num_gpus, before anything of it is made."""
+    """`describe` of [sft] and [rl] as a recipe states them, with num_gpus and max_row_tokens, before anything of it is
+    made."""
     parts = []
     for kind in (RunKind.SFT, RunKind.RL):
         if kind.value in tables:
             table = dict(tables[kind.value])
-            num_gpus = table.pop("num_gpus", 0)
+            num_gpus, longest = table.pop("num_gpus", 0), table.pop("max_row_tokens", None)
             spec = RunSpec(kind=kind, recipe=canonical_json(table), inputs=(), output="", seed=0, num_gpus=num_gpus)
-            parts.append(f"[{kind.value}]\n{describe(spec, tables.get('init'), market)}")
+            parts.append(f"[{kind.value}]\n{describe(spec, tables.get('init'), market, longest)}")
     return "\n\n".join(parts)
 
 
@@ -102,11 +109,12 @@ def _parts_line(parts: Memory) -> str:
     return f"about {parts.peak / GIB:.3f} GiB at the peak ({told} GiB)"
 
 
-def _sft(spec: RunSpec, inputs: Mapping[str, RunInput]) -> tuple[TrainRecipe, Work]:
+def _sft(spec: RunSpec, inputs: Mapping[str, RunInput], longest: int | None) -> tuple[TrainRecipe, Work]:
     recipe = parse_recipe(SftRecipe, "sft", spec.recipe)
     if "dataset" not in inputs:
-        longest = recipe.tokens_per_microbatch
-        says = f"at most {recipe.max_steps} steps of {recipe.batch_size} rows (no dataset given: each of {longest:,} tokens)"
+        longest = longest or recipe.tokens_per_microbatch
+        steps = f"at most {recipe.max_steps} steps of {recipe.batch_size} rows"
+        says = f"{steps} (no dataset yet: as though each had {longest:,} tokens)"
         return recipe, Work(says, recipe.max_steps * recipe.batch_size * longest, longest)
     rows = from_table(read_table(Path(inputs["dataset"].path), TokenRow, inputs["dataset"].content_hash))
     epochs = recipe.max_steps * recipe.batch_size / rows.num_sequences
@@ -118,7 +126,7 @@ def _sft(spec: RunSpec, inputs: Mapping[str, RunInput]) -> tuple[TrainRecipe, Wo
     return recipe, Work(says, epochs * rows.num_tokens, int(rows.lengths_N.max()))
 
 
-def _rl(spec: RunSpec, inputs: Mapping[str, RunInput]) -> tuple[TrainRecipe, Work]:
+def _rl(spec: RunSpec, inputs: Mapping[str, RunInput], longest: int | None) -> tuple[TrainRecipe, Work]:
     recipe = parse_recipe(RlRecipe, "rl", spec.recipe)
     attempts = recipe.max_steps * recipe.tasks_per_step * recipe.group_size
     says = (
@@ -126,8 +134,10 @@ def _rl(spec: RunSpec, inputs: Mapping[str, RunInput]) -> tuple[TrainRecipe, Wor
         f"{attempts * recipe.max_refills:,} more in refills"
     )
     if "tasks" not in inputs:
-        longest = recipe.overlong_max_tokens or recipe.tokens_per_microbatch
-        return recipe, Work(f"{says} (no tasks given: each of {longest:,} tokens)", attempts * longest, longest)
+        longest = longest or recipe.overlong_max_tokens or recipe.tokens_per_microbatch
+        return recipe, Work(
+            f"{says} (no tasks yet: as though each had {longest:,} tokens)", attempts * longest, longest
+        )
     tasks = read_dataset(Path(inputs["tasks"].path), Task, inputs["tasks"].content_hash)
     longest = max((task.limits.max_tokens for task in tasks), default=0)
     mean = sum(task.limits.max_tokens for task in tasks) / max(len(tasks), 1)
@@ -145,8 +155,8 @@ def _time_lines(shape: Shape, recipe: TrainRecipe, num_gpus: int, work: Work, ma
     per_token = operations_per_token(shape, recipe)
     seconds = assumed.seconds(per_token * work.num_tokens)
     lines = [
-        f"updates: about {_duration(seconds)}, if {assumed.mfu:.0%} of {rate} is reached ({per_token // shape.num_parameters} "
-        f"N operations a token, {work.num_tokens:,.0f} tokens at most)"
+        f"updates: about {_duration(seconds)} at most, if {assumed.mfu:.0%} of {rate} is reached "
+        f"({per_token // shape.num_parameters} N operations a token, {work.num_tokens:,.0f} tokens)"
     ]
     if isinstance(recipe, RlRecipe) and num_gpus:
         batch = recipe.sampling.batch_size

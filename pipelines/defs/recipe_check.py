@@ -97,6 +97,11 @@ def trainer_faults(recipe: Recipe, python: str) -> list[str]:
     return [words[-1].removeprefix("error: ")]
 
 
+def _max_row_tokens(recipe: Recipe) -> int | None:
+    """Of SFT, and of attempts as far as the recipe tells: longer ones would not fit the rows."""
+    return recipe.parse("sft_data", SftDataTable).max_tokens if "sft_data" in recipe.tables else None
+
+
 def trainer_estimate(recipe: Recipe, python: str, options: Sequence[str]) -> str:
     """What `python -m trainer estimate` says of the recipe's training. Raises ValueError with every fault of the pipeline's
     tables, or with what the trainer says of its own."""
@@ -106,6 +111,7 @@ def trainer_estimate(recipe: Recipe, python: str, options: Sequence[str]) -> str
     tables = trainer_tables(recipe)
     for stage in set(tables) & set(TRAINING):
         tables[stage]["num_gpus"] = recipe.table(stage).get("num_gpus", 0)
+        tables[stage]["max_row_tokens"] = _max_row_tokens(recipe)
     command = [python, "-m", "trainer", "estimate", *options]
     done = subprocess.run(command, input=json.dumps(tables), capture_output=True, text=True, check=False)
     if done.returncode:
