@@ -384,7 +384,7 @@ def test_a_dry_run_on_gpus_tells_memory_time_and_price(house, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "each of 8 GPUs holds all of it: about" in printed
     assert "with sharding = 'full' about" in printed
-    assert "if 50% of 8 x H200 of 989 TFLOP/s is reached (6 N operations a token, 4,800 tokens at most)" in printed
+    assert "if 50% of 8 x H200 of 989 TFLOP/s is reached (6 N operations a token, 4,800 tokens)" in printed
     assert "price: about 0.00 at 3.5 a GPU and hour" in printed
     assert not (tmp_path / "out").exists()
     assert command("rl", "--recipe", house.recipe, *words, "--mfu", "50") == 2
