@@ -146,7 +146,8 @@ def test_the_export_is_the_merged_model(tmp_path, house):
 
 
 def test_peft_reads_the_adapter(tmp_path):
-    peft = pytest.importorskip("peft", reason="peft is a development dependency")
+    import peft
+
     model, pack = adapted(moved=True, lora=LoraRecipe(rank=3, alpha=5)), random_pack(6, seed=3)
     weights = whole_weights(model, ALONE)
     save_adapter(model, weights, tmp_path / "adapter")
