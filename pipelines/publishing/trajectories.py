@@ -5,7 +5,7 @@ gives back as objects whose numbers and strings stay what they were.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -40,7 +40,7 @@ def conversation_columns(json_type: pa.DataType) -> dict[str, pa.DataType]:
 
 def conversation_row(messages: Sequence[Message], tools: Sequence[str]) -> dict[str, Any]:
     """The values of `conversation_columns`, JSON as text; tools: as `tool_texts`."""
-    return {"messages": [_message(message) for message in messages], "tools": list(tools)}
+    return {"messages": [message_row(message, _call) for message in messages], "tools": list(tools)}
 
 
 def schema(json_type: pa.DataType) -> pa.Schema:
@@ -111,11 +111,12 @@ def content_of(message: Message) -> str:
     return thoughts + message.content
 
 
-def _message(message: Message) -> dict[str, Any]:
+def message_row(message: Message, call_row: Callable[[ToolCall], Any]) -> dict[str, Any]:
+    """The message as readers of chats have it, its calls as `call_row` gives them."""
     return {
         "role": message.role.value,
         "content": content_of(message),
-        "tool_calls": [_call(call) for call in message.tool_calls] or None,
+        "tool_calls": [call_row(call) for call in message.tool_calls] or None,
         "tool_call_id": message.tool_call_id,
         "name": message.name,
     }

@@ -6,10 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_contracts.messages import Message, ToolCall
+from data_contracts.messages import ToolCall
 from pipelines.publishing.exports.conversation import PROVENANCE, Conversation
 from pipelines.publishing.exports.export import TRAIN, Export, table_of
-from pipelines.publishing.trajectories import content_of
+from pipelines.publishing.trajectories import message_row
 
 _TEXT = pa.string()
 _CALL = pa.struct(
@@ -26,7 +26,7 @@ def prime_sft(conversations: Sequence[Conversation]) -> Export:
     rows = [
         c.provenance
         | {
-            "messages": [_message(message) for message in c.messages],
+            "messages": [message_row(message, _call) for message in c.messages],
             "tools": json.dumps([tool.to_openai() for tool in c.tools], ensure_ascii=False),
         }
         for c in conversations
@@ -34,16 +34,6 @@ def prime_sft(conversations: Sequence[Conversation]) -> Export:
     return Export(
         {TRAIN: table_of(rows, dict.fromkeys(PROVENANCE, _TEXT) | {"messages": pa.list_(_MESSAGE), "tools": _TEXT})}
     )
-
-
-def _message(message: Message) -> dict[str, Any]:
-    return {
-        "role": message.role.value,
-        "content": content_of(message),
-        "tool_calls": [_call(call) for call in message.tool_calls] or None,
-        "tool_call_id": message.tool_call_id,
-        "name": message.name,
-    }
 
 
 def _call(call: ToolCall) -> dict[str, Any]:
