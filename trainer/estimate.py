@@ -166,6 +166,8 @@ def _time_lines(shape: Shape, recipe: TrainRecipe, num_gpus: int, work: Work, ma
             f"sampling: at least {_duration(slow)} by memory bandwidth, {batch} attempts at a time, tools not counted"
         )
         seconds += slow
+    if isinstance(recipe, RlRecipe) and not num_gpus:
+        lines.append("sampling: not reckoned on a CPU")
     price = assumed.price(seconds)
     return lines if price is None else [*lines, f"price: about {price:,.2f} at {market.price_per_hour} a GPU and hour"]
 

@@ -97,9 +97,12 @@ def trainer_faults(recipe: Recipe, python: str) -> list[str]:
     return [words[-1].removeprefix("error: ")]
 
 
-def _max_row_tokens(recipe: Recipe) -> int | None:
-    """Of SFT, and of attempts as far as the recipe tells: longer ones would not fit the rows."""
-    return recipe.parse("sft_data", SftDataTable).max_tokens if "sft_data" in recipe.tables else None
+def _max_row_tokens(recipe: Recipe, stage: str) -> int | None:
+    """What a row may have, as far as the recipe tells: in RL what it allows an attempt, else what it allows a row of SFT."""
+    allowed = recipe.tables.get("tasks", {}).get("limits", {}).get("max_tokens") if stage == "rl" else None
+    if allowed is None and "sft_data" in recipe.tables:
+        return recipe.parse("sft_data", SftDataTable).max_tokens
+    return allowed
 
 
 def trainer_estimate(recipe: Recipe, python: str, options: Sequence[str]) -> str:
@@ -111,7 +114,7 @@ def trainer_estimate(recipe: Recipe, python: str, options: Sequence[str]) -> str
     tables = trainer_tables(recipe)
     for stage in set(tables) & set(TRAINING):
         tables[stage]["num_gpus"] = recipe.table(stage).get("num_gpus", 0)
-        tables[stage]["max_row_tokens"] = _max_row_tokens(recipe)
+        tables[stage]["max_row_tokens"] = _max_row_tokens(recipe, stage)
     command = [python, "-m", "trainer", "estimate", *options]
     done = subprocess.run(command, input=json.dumps(tables), capture_output=True, text=True, check=False)
     if done.returncode:

@@ -162,3 +162,17 @@ def test_a_dry_run_says_what_sft_and_rl_take_and_writes_nothing(tmp_path, monkey
     )  # checkpointing, and two looks: at old log-probabilities and at the reference of its KL
     assert "reference 3.546" in rl
     assert not (tmp_path / "data").exists()
+
+
+def test_a_dry_run_takes_attempts_as_long_as_the_recipe_allows_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TOOLPATH_DATA", str(tmp_path / "data"))
+    changes = ["--set", "tasks.limits.max_tokens=9000", "--set", "sft_data.max_tokens=700"]
+    assert cli.main(["run", "--recipe", "qwen2_5_7b", "--dry-run", *changes]) == 0
+    sft, rl = capsys.readouterr().out.split("\n\n")
+    assert "as though each had 700 tokens" in sft
+    assert "as though each had 9,000 tokens" in rl
+    assert cli.main(["run", "--dry-run"]) == 0
+    sft, rl = capsys.readouterr().out.split("\n\n")
+    assert "as though each had 320 tokens" in sft
+    assert "as though each had 320 tokens" in rl
+    assert "sampling: not reckoned on a CPU" in rl
