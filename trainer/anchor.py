@@ -39,9 +39,10 @@ def anchored(learner: Learner, micro: RlPack, recipe: RlRecipe) -> tuple[RlPack,
 def shaped(learner: Learner, whole: Sequence[RlPack], mine: Sequence[RlPack], recipe: RlRecipe) -> list[RlPack]:
     """This rank's micro-batches with gates and weights by entropy, whose scopes reach over the whole mini-batch.
 
-    whole: all its micro-batches, in order; mine: this rank's share, with `entropy_T` filled in.
+    whole: all its micro-batches, in order, none where it is wholly masked; mine: this rank's share, with `entropy_T`
+    filled in.
     """
-    if recipe.entropy_bonus is None and recipe.top_entropy_share is None:
+    if not whole or (recipe.entropy_bonus is None and recipe.top_entropy_share is None):
         return list(mine)
     entropies = learner.world.gather([pack.entropy_T.cpu() for pack in mine])
     joined = _joined(whole, torch.cat([*entropies, torch.empty(0)]), recipe)

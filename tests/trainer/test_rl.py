@@ -1,6 +1,7 @@
 """The RL loop on a tiny model: real rendering, real sampling; only the judge is the test's."""
 
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.trainer.test_resume import kill_after, weights
 from trainer import rl, rl_metrics
 from trainer.checkpoints import Position
 from trainer.collection import Collected, Group, collect
+from trainer.methods import METHODS, with_method
 from trainer.metrics import read_metrics
 from trainer.packing import from_rows
 from trainer.recipe import RlRecipe
@@ -256,12 +258,21 @@ def test_advantages_stand_on_trained_tokens_and_come_from_the_whole_group(groups
     assert torch.equal(rest.advantages_T, pack.advantages_T[pack.sequence_ids_T > 0])
 
 
-def test_a_wholly_masked_batch_is_a_finite_zero_without_a_step(groups):
-    scored = score(groups, recipe(), 0)
+@pytest.mark.parametrize("is_empty", [False, True], ids=["masked", "empty"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_that_teaches_nothing_is_a_finite_zero_without_a_step(groups, method, is_empty):
+    """Every attempt masked, or no group left (all right or all wrong)."""
+    settings = recipe(
+        **with_method(
+            {"method": method, "overlong_cache_tokens": 0, "constant_tokens": 64 if method == "dr_grpo" else None}
+        )
+    )
+    scored = score([] if is_empty else groups, settings, 0)
     learner = make_learner()
     before = weights(learner)
-    tally = update(learner, replace(scored, masked_B=tuple(True for _ in scored.masked_B)), recipe(), 1e-2, 0)
+    tally = update(learner, replace(scored, masked_B=tuple(True for _ in scored.masked_B)), settings, 1e-2, 0)
     assert (tally.loss, tally.updates, tally.trained) == (0.0, 0, 0)
+    assert all(figure is None or isfinite(figure) for figure in rl_metrics.update_figures(tally).values())
     assert torch.equal(weights(learner), before)
 
 
