@@ -9,14 +9,25 @@ Verdicts (never, sometimes, always right) are those of all k = 8 attempts. Stude
   codet*, qwen*    the same, tasks drawn again so that the verdicts have the published shares
 Each row is the mean over seeds (tasks, draws and order of outcomes) with its t-interval. DIR holds the `samples_no_tools` of
 the shared data; without it only the simulated student is run.
+
+"best" is what no rule can beat: it knows how many tasks of the student have how many right outcomes, though not which. All
+that a rule can see of an open task is its number of equal outcomes, so it is a pair (after how many wrong ones, after how
+many right ones it leaves a task), or a mixture of pairs; the best is a linear program over these, in expectation over the
+order of outcomes.
 """
 
 import argparse
 import gzip
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import product
+from math import comb, isnan, nan
 from pathlib import Path
 from random import Random
+
+import numpy as np
+from scipy.optimize import linprog
 
 from rollout.adaptive import Solved, open_tasks, verdict
 from rollout.statistics import t_interval
@@ -26,6 +37,8 @@ SHARES = {Solved.NEVER: 0.30, Solved.ALWAYS: 0.17, Solved.SOMETIMES: 0.53}
 NUM_TASKS = 2000
 ERRORS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
 NUM_SEEDS = 5
+BOUNDS = ((0.62, 0.9), (0.72, 0.0))
+"""Largest cost and least recall of the rules that `best` looks among."""
 
 Task = Sequence[bool]
 """The outcomes of K attempts."""
@@ -101,9 +114,37 @@ def figures(tasks: Sequence[Task], counts: Sequence[tuple[int, int]]) -> Figures
     return sum(n for n, _ in counts) / (K * len(tasks)), sum(right) / len(right), sum(between) / max(len(between), 1)
 
 
+def expected(task: tuple[int, int], stop: tuple[int, int]) -> Figures:
+    """(attempts / K, P(right verdict), P(found to be SOMETIMES)) of a task with (wrong, right) outcomes in random order, left
+    after stop[0] wrong or stop[1] right ones."""
+    alike = [[comb(number, n) / comb(K, n) for n in range(K + 1)] for number in task]
+    attempts = 1 + sum(sum(row[1:end]) for row, end in zip(alike, stop, strict=True))
+    missed = sum(row[end] for row, end in zip(alike, stop, strict=True)) if all(task) else 0.0
+    return attempts / K, 1 - missed, 1 - missed if all(task) else 0.0
+
+
+def best(tasks: Sequence[Task], max_cost: float, min_recall: float) -> Figures:
+    """The most right verdicts that any rule can expect within a cost and with a recall; nan where there is no such rule."""
+    pairs = list(product(range(1, K + 1), repeat=2))
+    kinds = Counter((K - sum(task), sum(task)) for task in tasks)
+    between = sum(number for kind, number in kinds.items() if all(kind))
+    sums_P3 = np.array(
+        [sum(number * np.array(expected(kind, pair)) for kind, number in kinds.items()) for pair in pairs]
+    )
+    cost_P, right_P, recall_P = (sums_P3 / [len(tasks), len(tasks), max(between, 1)]).T
+    found = linprog(
+        -right_P, A_ub=[cost_P, -recall_P], b_ub=[max_cost, -min_recall], A_eq=[np.ones(len(pairs))], b_eq=[1.0]
+    )
+    if not found.success:
+        return nan, nan, nan
+    return float(found.x @ cost_P), float(found.x @ right_P), float(found.x @ recall_P)
+
+
 def over_seeds(draw: Callable[[Random], list[Task]], measure: Callable[[Sequence[Task]], Figures]) -> list[str]:
-    """Mean and half-width of the t-interval of each figure."""
+    """Mean and half-width of the t-interval of each figure; where a seed has none, how many have."""
     rows = [measure(draw(Random(seed))) for seed in range(NUM_SEEDS)]
+    if lacking := sum(isnan(row[0]) for row in rows):
+        return [f"none for {lacking} of {NUM_SEEDS} seeds"] * 3
     intervals = [t_interval([row[i] for row in rows]) for i in range(3)]
     return [f"{one.mean:.3f} ± {one.high - one.mean:.3f}" for one in intervals]
 
@@ -114,6 +155,7 @@ def table(found: dict[str, Callable[[Random], list[Task]]]) -> list[str]:
     for name, draw in found.items():
         rules = {f"adaptive, error {e:g}": (lambda tasks, e=e: adaptive(tasks, e)) for e in ERRORS}
         rules |= {f"fixed k = {k}": (lambda tasks, k=k: fixed(tasks, k)) for k in range(2, K + 1)}
+        rules |= {f"best within {c:g}": (lambda tasks, c=c, r=r: best(tasks, c, r)) for c, r in BOUNDS}
         lines += [f"| {name} | {rule} | " + " | ".join(over_seeds(draw, m)) + " |" for rule, m in rules.items()]
     return lines
 
