@@ -35,7 +35,7 @@ class QuotaRecipe(BaseModel):
     by: By
     max_rows: int | None = Field(default=None, ge=1)
     max_share: float | None = Field(default=None, gt=0, le=1)
-    """Of the rows that come to this quota."""
+    """Of the rows that come to this quota; one row of each kind may always stay."""
     clusters: int | None = Field(default=None, ge=1)
     """By cluster: how many."""
     aspect: Aspect = Aspect.QUESTION
@@ -56,5 +56,7 @@ class QuotaRecipe(BaseModel):
         return self
 
     def most(self, num_rows: int) -> int:
-        """Rows that each kind may keep of so many."""
-        return self.max_rows if self.max_rows is not None else math.floor(num_rows * (self.max_share or 0) + 1e-9)
+        """Rows that each kind may keep of so many: at least one, however few there are."""
+        if self.max_rows is not None:
+            return self.max_rows
+        return max(1, math.floor(num_rows * (self.max_share or 0) + 1e-9))

@@ -40,6 +40,7 @@ def kept(recipe: SftDataRecipe, rows=ROWS) -> list[str]:
     [
         (QuotaRecipe(by=By.DOMAIN, max_rows=3), {"algebra": 3, "logic": 3, "poetry": 1}),
         (QuotaRecipe(by=By.DOMAIN, max_share=0.31), {"algebra": 4, "logic": 4, "poetry": 1}),
+        (QuotaRecipe(by=By.DOMAIN, max_share=0.05), {"algebra": 1, "logic": 1, "poetry": 1}),
         (QuotaRecipe(by=By.TOOLS, max_rows=2), {"algebra": 2}),
         (QuotaRecipe(by=By.CLUSTER, clusters=1, max_rows=5), {"algebra": 5}),
     ],
