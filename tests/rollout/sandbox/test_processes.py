@@ -1,13 +1,16 @@
 """Calls that may start processes: so many, in the cage of the call, and none outlives it."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from rollout.sandbox import IsolationError, Limits, Outcome, Sandbox, Status, Tier, selftest
-from tests.rollout.sandbox.attacks.tiers import require
+from tests.rollout.sandbox.attacks.surroundings import HOUSE
+from tests.rollout.sandbox.attacks.tiers import ordinary_user, require
 from tests.rollout.sandbox.test_lifetime import descendants, eventually
 
 NUM_PROCESSES = 5
@@ -120,3 +123,17 @@ def test_a_tier_that_cannot_end_processes_refuses_them(tier):
 def test_sessions_have_none(sandbox):
     with pytest.raises(ValueError, match="would run on between its cells"):
         sandbox.session()
+
+
+@pytest.mark.timeout(600)
+def test_an_ordinary_user_has_all_of_it():
+    """These tests once more, as another user; where there is none, or namespaces are refused to it, the reason is said."""
+    prefix = ordinary_user()
+    require(Tier.BWRAP, prefix)
+    command = [*prefix, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest", __file__]
+    environment = {"PYTHONPATH": str(HOUSE), "PYTHONDONTWRITEBYTECODE": "1", "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [*command, "-k", "not ordinary_user"], cwd=HOUSE, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert set(done.stdout.split()[0]) == {"."}, done.stdout  # passed, all of them

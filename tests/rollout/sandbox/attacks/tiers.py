@@ -40,8 +40,11 @@ def require(tier: Tier, prefix: Sequence[str] = ()) -> None:
 def _prefix_of(user: str) -> list[str]:
     if user == "root" and os.geteuid() != 0:
         pytest.skip("attacks as root: these tests run as an ordinary user")
-    if user != "ordinary user":
-        return []
+    return ordinary_user() if user == "ordinary user" else []
+
+
+def ordinary_user() -> list[str]:
+    """What runs a command as an ordinary user; skips where there is none."""
     try:
         return as_ordinary_user()
     except NoOrdinaryUser as error:
