@@ -2,7 +2,8 @@
 
 The log holds the actions and what they gave, not the prompts: the question is all of the prompt that is read. The plan
 of plan-and-solve runs is left out. Success is the best reward of any turn, as InterCode counts it. An action after which
-the harness stopped ("blocked") has no observation. Runs of one model differ in how it was prompted.
+the harness stopped ("blocked") has no observation. Where a model that states thoughts has spent its turns, the harness
+submits for it. Runs of one model differ in how it was prompted.
 Errors are told by the head of the observation: further down stands what files contain. A non-zero exit that prints no
 error (`diff` of two files that differ) is a result.
 """
@@ -33,6 +34,8 @@ from pipelines.sources.importers.transcript import AskedCall, Transcript, Transc
 
 PREFIX = "ic_"
 SUBMIT = "submit"
+TURNS_SPENT = "EXCEEDED MAX TURNS"
+"""In place of the thought, where the harness submits."""
 HIDDEN_TEST = "Failed Test Case"
 HEAD_CHARS = 300
 
@@ -113,6 +116,8 @@ def _as_text(observation: str | list[Any] | None) -> str:
 
 
 def _stop(raw: _Row) -> StopReason:
+    if any(TURNS_SPENT in thought for thought in raw.turn_history.thoughts[-1:]):
+        return StopReason.MAX_TURNS
     if raw.summary.max_reward >= 1.0 or raw.turn_history.actions[-1:] == [SUBMIT]:
         return StopReason.END
     reached = raw.summary.turns_max is not None and raw.summary.turns_taken == raw.summary.turns_max

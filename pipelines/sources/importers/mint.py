@@ -4,6 +4,8 @@ One task is run under several budgets of turns. What the harness took for a call
 `<solution>` it executes nothing; where `<execute>` is missing it takes fenced code from some models; what it does not
 understand it answers so. The last message's execution is not in the log: its status is UNKNOWN.
 
+A run whose last message proposes a solution has ended, also where that was its last step.
+
 Prompt and observations tell the budget that is left: a copy is a run whose messages of the model are the same.
 
 A run without any message of the model, and one that the model's server refused for another reason than the length of
@@ -21,6 +23,7 @@ from data_contracts.tasks import Split, Task, VerifierRef
 from data_contracts.tools import ToolSpec
 from pipelines.sources.importers.chat import Raw, error_if
 from pipelines.sources.importers.fast_json import fingerprint_of
+from pipelines.sources.importers.mint_grader import is_misjudged
 from pipelines.sources.importers.recording import TASKS_KEPT, Place, Recording, origin, recorded_policy
 from pipelines.sources.importers.transcript import AskedCall, Transcript, TranscriptBuilder
 
@@ -31,6 +34,7 @@ VERIFIERS = {"gsm8k": "math", "math": "math", "theoremqa": "math", "hotpotqa": "
 NOT_UNDERSTOOD = "I don't understand your input"
 WRONG = "Your answer is wrong"
 TOO_LONG = "reduce the length"
+PROPOSAL, PROPOSED = "<solution>", "</solution>"
 
 _EXECUTE = re.compile(r"<execute>([^<]*(?:<(?!/execute>)[^<]*)*)</execute>")
 _FENCED = re.compile(r"```(?:python)?\s([^`]*(?:`(?!``)[^`]*)*)```")
@@ -88,15 +92,16 @@ class MintImporter:
         path = origin(row, place)
         model, part = _model_and_part(path)
         transcript = _transcript(raw.state)
+        misjudged = raw.state.success and is_misjudged(part, raw.task.answer, raw.state.history[-1].content)
         recording = Recording(
             task=_task(raw.task.prompt, str(raw.task.task_id), raw.task.answer, part),
             policy=recorded_policy(model),
             run=path,
             transcript=transcript,
             stop=_stop(raw.state),
-            outcome=_outcome(raw.state, transcript),
+            outcome=Outcome.WRONG if misjudged else _outcome(raw.state, transcript),
             rewards=(RewardPart(name="recorded", value=float(raw.state.success), version="mint-log"),),
-            flags=_flags(raw.state, transcript),
+            flags=_flags(raw.state, transcript) | ({Flag.BROKEN_GRADER} if misjudged else set()),
             fingerprint=fingerprint_of([turn.text for turn in transcript.turns]),
             further=RepeatKind.BUDGET,
         )
@@ -134,7 +139,7 @@ def _failed(text: str) -> bool:
 
 def _is_call(text: str, answer: _Message | None, calls_left: bool) -> bool:
     """Whether the harness executed it: the answer tells, and for the last message the number of executions."""
-    if "<solution>" in text:
+    if PROPOSAL in text:
         return False
     return calls_left if answer is None else NOT_UNDERSTOOD not in answer.content
 
@@ -162,8 +167,15 @@ def _stop(state: _State) -> StopReason:
     return {
         "task_success": StopReason.END,
         "max_propose_steps": StopReason.END,
-        "max_steps": StopReason.MAX_TURNS,
+        "max_steps": StopReason.END if _ends_with_proposal(state) else StopReason.MAX_TURNS,
     }.get(state.terminate_reason or "", StopReason.UNKNOWN)
+
+
+def _ends_with_proposal(state: _State) -> bool:
+    """A solution that nothing closes was cut off itself."""
+    last = state.history[-1]
+    _, opened, proposed = last.content.rpartition(PROPOSAL)
+    return last.role == "assistant" and bool(opened) and PROPOSED in proposed
 
 
 def _flags(state: _State, transcript: Transcript) -> set[Flag]:

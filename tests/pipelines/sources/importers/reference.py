@@ -20,7 +20,7 @@ def success(attempt: Attempt) -> bool | None:
     """The reference takes a broken grader and a model's own claim at their word, and counts crashed runs of MINT and
     AgentDojo as failures (those of verifiers it leaves out, as we do)."""
     if Flag.BROKEN_GRADER in attempt.flags:
-        return False
+        return attempt.reward("recorded") == 1.0
     if Flag.UNVERIFIED in attempt.flags:
         return True
     if Flag.CRASHED_RUN in attempt.flags and attempt.source in FAILED_RUNS:

@@ -213,6 +213,7 @@ FLAGS = {
     "miniswe": {},
     "mint": {
         Flag.CRASHED_RUN: 300,
+        Flag.BROKEN_GRADER: 247,
         Flag.INVENTED_OBSERVATION: 2184,
         Flag.ORACLE_HINT: 8370,
         Flag.CALLS_IN_TEXT: 24800,

@@ -99,6 +99,52 @@ def test_mint_crashed_runs_are_no_attempts(tmp_path, said, error, outcome, stop)
     assert (Flag.CRASHED_RUN in attempt.flags) == (outcome is Outcome.VOID)
 
 
+@pytest.mark.parametrize(
+    ("last", "stop"),
+    [
+        ("The answer is <solution> 41 </solution>.", StopReason.END),
+        ("<execute>print(42)</execute>", StopReason.MAX_TURNS),
+        ("<solution>\ndef double(x):\n    ret", StopReason.MAX_TURNS),
+        ("<solution> 41 </solution>, or <solution> 4", StopReason.MAX_TURNS),
+        ("The answer is 41 </solution>.", StopReason.MAX_TURNS),
+    ],
+)
+def test_mint_ends_with_a_proposal_though_it_was_the_last_step(tmp_path, last, stop):
+    row = mint_row("a", "Observation:\nb", last, use_tool=0, success=False, terminate_reason="max_steps")
+    (attempt,) = attempts(tmp_path, "mint/m.jsonl", row)
+    assert attempt.stop is stop
+
+
+@pytest.mark.parametrize(
+    ("part", "reference", "last", "right"),
+    [
+        ("gsm8k", "40", "<solution> 38 </solution>", False),
+        ("gsm8k", "12", "<solution> $120 </solution>", False),
+        ("gsm8k", "1200", "<solution> $1,200 in all </solution>", True),
+        ("gsm8k", "40", "<solution> 38 </solution>, no: <solution> 40.0 </solution>", True),
+        ("hotpotqa", "1962", "<solution> 1974", False),
+        ("hotpotqa", "george cayley", "<solution> Sir George Cayley </solution>", True),
+        ("math", "0.63", "<solution> 0.6309 </solution>", True),
+        ("math", "0.63", "<solution> 0.61 </solution>", False),
+        ("math", "8.0", "<solution> 8.2 </solution>", False),
+        ("math", "8.0", "<solution> 8 </solution>", True),
+        ("mmlu", "d", "<solution> B ) Add 33.3 mL </solution>", False),
+        ("mmlu", "d", "<solution> The answer is D. </solution>", True),
+        ("mmlu", "b", "<solution> A carbon atom </solution>", True),
+        ("theoremqa", "5.65", "<solution> 5.7 </solution>", True),
+        ("mbpp", "1", "<solution> def f(): return 0 </solution>", True),
+        ("alfworld", "1", "<execute>put()</execute>", True),
+    ],
+)
+def test_mint_answers_that_its_grader_took_for_right(tmp_path, part, reference, last, right):
+    row = mint_row(last, use_tool=0, path=MINT_PATH.replace("gsm8k", part))
+    row["task"]["reference"] = reference
+    (attempt,) = attempts(tmp_path, "mint/m.jsonl", row)
+    assert attempt.outcome is (Outcome.CORRECT if right else Outcome.WRONG)
+    assert (Flag.BROKEN_GRADER in attempt.flags) is not right
+    assert attempt.reward("recorded") == 1.0
+
+
 def test_mint_budgets_are_one_task_and_no_independent_repeats(tmp_path):
     budgets = [MINT_PATH.replace("max3", f"max{k}") for k in (1, 2, 3)]
     rows = [mint_row(text, use_tool=0, path=path) for text, path in zip("aab", budgets, strict=True)]
@@ -176,6 +222,14 @@ def test_intercode(tmp_path, observation, status):
     assert [call.status for call in attempt.calls()] == [status, CallStatus.UNKNOWN]
     assert (attempt.outcome, attempt.stop) == (Outcome.CORRECT, StopReason.END)
     assert attempt.flags == (Flag.MISSING_PROMPT,)
+
+
+@pytest.mark.parametrize("max_reward", [0.5, 1.0])
+def test_intercode_turns_are_spent_where_the_harness_submits(tmp_path, max_reward):
+    row = intercode_row(["a", "a"], max_reward)
+    row["turn_history"]["thoughts"] = ["I look.", "EXCEEDED MAX TURNS: submit"]
+    (attempt,) = attempts(tmp_path, "intercode/bash.m.jsonl", row)
+    assert attempt.stop is StopReason.MAX_TURNS
 
 
 def test_intercode_partial_rewards_and_hidden_tests_are_flagged(tmp_path):
