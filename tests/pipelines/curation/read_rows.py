@@ -35,7 +35,8 @@ class Read:
     stratum: str
     """Drawn from the rows that broke the rule when they were drawn (hit), that broke it until it was mended (mended) or
     since (added), that came close (near), or from all others (other); or from those that a mend of the rule added (mend),
-    which lie in strata read before and tell only of precision; or drawn anew from all hits (again)."""
+    which lie in strata read before and tell only of precision; or drawn anew from all hits (again). Hits of MINT where
+    it has most of them (mint): the others are then the hits (hit)."""
     of: int
     """Rows in the stratum; 0 where they lie in others too, so that they count in precision alone."""
     broken: bool
