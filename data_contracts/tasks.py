@@ -126,3 +126,8 @@ class Task(Record):
             split=split,
             scores=scores,
         )
+
+    def declaring(self, tools: tuple[ToolSpec, ...]) -> Self:
+        """The same task with other tools, and so with another key."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields if name not in ("key", "tools")}
+        return type(self).create(**fields, tools=tools)

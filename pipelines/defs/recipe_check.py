@@ -14,6 +14,7 @@ from pipelines.defs.rl_data import RlDataTable
 from pipelines.defs.sft_ablation import AblationTable
 from pipelines.defs.sft_data import SftDataTable
 from pipelines.defs.task_sets import task_source
+from pipelines.defs.task_tools import named_tools
 from pipelines.recipe import TRAINING, Recipe, parse_table
 from pipelines.sources.importers import RecordedRecipe
 from rollout.recipe import EvaluateRecipe, SampleRecipe
@@ -56,6 +57,7 @@ def faults_here(recipe: Recipe) -> Iterator[str]:
 def _check(recipe: Recipe, stage: str) -> None:
     if stage == "tasks":
         task_source(recipe)
+        named_tools(recipe)
         recipe.seed(stage)
     elif stage in OWN:
         recipe.parse(stage, OWN[stage])

@@ -9,13 +9,14 @@ from pydantic import BaseModel
 from data_contracts.decisions import Decision
 from data_contracts.ids import content_hash
 from data_contracts.tasks import Split, Task
+from pipelines.defs.task_tools import with_named_tools
 from pipelines.recipe import Recipe, nearest, parse_table
 from pipelines.sources.embedded import TasksRecipe, generate, scarce_families
 from pipelines.sources.embedded import teacher_tasks as embedded_choice
 from pipelines.sources.mixture import MixtureRecipe, read_mixture
 from pipelines.sources.questions import QuestionsRecipe, read_questions
 
-OWN_KEYS = ("source", "seed", "num_validation")
+OWN_KEYS = ("source", "seed", "num_validation", "tools")
 """Keys of [tasks] that are ours; the others are the source's."""
 
 
@@ -76,7 +77,8 @@ def make_tasks(recipe: Recipe) -> list[Task]:
 def make_decided_tasks(recipe: Recipe) -> tuple[list[Task], list[Decision]]:
     """All tasks of the recipe, and the decisions on the rows that they were chosen from."""
     source, settings = task_source(recipe)
-    return source.make(settings, recipe.seed("tasks"))
+    tasks, decisions = source.make(settings, recipe.seed("tasks"))
+    return with_named_tools(tasks, recipe), decisions
 
 
 def test_tasks(tasks: Sequence[Task]) -> list[Task]:
