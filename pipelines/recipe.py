@@ -16,6 +16,7 @@ RECIPES = Path(__file__).with_name("recipes")
 TABLES = (
     "tasks",
     "tools",
+    "sandbox",
     "teacher",
     "recorded",
     "init",
@@ -85,17 +86,20 @@ class Recipe:
         """The table of a stage as its process takes it, with `fields` that the pipeline fills in."""
         table = self.table(stage)
         own = (*LAUNCH_KEYS, *STAGE_KEYS.get(stage, ()))
-        given = {key: value for key, value in table.items() if key not in own} | self._tools(stage) | fields
+        given = {key: value for key, value in table.items() if key not in own} | self._acting(stage) | fields
         return StageRecipe(canonical_json(given), self.seed(stage), table.get("num_gpus", 0))
 
-    def _tools(self, stage: str) -> dict[str, Any]:
-        """The tools of the whole recipe, as the processes that act take them; the key is absent without [tools]."""
-        tools = self.tables.get("tools")
-        if not tools or stage not in ACTING:
+    def _acting(self, stage: str) -> dict[str, Any]:
+        """Tools and sandbox of the whole recipe, as the processes that act take them; a key is absent without its table, and
+        what the stage says of its own sandbox wins."""
+        if stage not in ACTING:
             return {}
-        if stage in TRAINING:
-            return {"sampling": {**self.table(stage).get("sampling", {}), "tools": tools}}
-        return {"tools": tools}
+        table = self.table(stage)
+        own = table.get("sampling", {}) if stage in TRAINING else table
+        shared = {name: self.tables[name] for name in ("tools", "sandbox") if self.tables.get(name)}
+        if "sandbox" in shared:
+            shared["sandbox"] = {**shared["sandbox"], **own.get("sandbox", {})}
+        return {"sampling": {**own, **shared}} if stage in TRAINING and shared else shared
 
     def canonical(self) -> str:
         """The whole resolved recipe as canonical JSON: saved with the published dataset."""

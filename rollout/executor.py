@@ -2,14 +2,28 @@
 
 import os
 import sys
-from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
-from rollout.sandbox import DEFAULT_PRELOAD, Outcome, Sandbox, Session, Tier
+from pydantic import BaseModel, ConfigDict
+
+from rollout.sandbox import DEFAULT_PRELOAD, SCIENCE_PRELOAD, Limits, Outcome, Sandbox, Session, Tier
 
 URL_ENV = "TOOLPATH_SANDBOX_URL"
 """Environment variable with the address of a sandbox server. Where it is not set, calls run on this machine."""
+
+
+class SandboxTable(BaseModel):
+    """The recipe table [sandbox]: what runs model-written Python."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tier: Tier | None = None
+    """None: the strongest that works on the machine (`python -m rollout sandbox` shows which)."""
+    science: bool = False
+    """numpy, sympy and scipy are ready in every call, for a second and some 130 MB once a worker. Needs scipy."""
+    limits: Limits = Limits()
+    """Of each call; a server keeps to its own where they are stricter."""
 
 
 class Executor(Protocol):
@@ -34,24 +48,25 @@ class Executor(Protocol):
     ) -> None: ...
 
 
-def open_executor(preload: Sequence[str] = DEFAULT_PRELOAD, tier: Tier | None = None) -> Executor:
+def open_executor(table: SandboxTable | None = None) -> Executor:
     """The one that this process is to use; a server chooses its own preload and tier.
 
     Raises IsolationError where the machine, and ValueError where the server, cannot be used so.
     """
-    url = os.environ.get(URL_ENV)
+    url, table = os.environ.get(URL_ENV), table or SandboxTable()
     if not url:
-        sandbox = Sandbox(preload=preload, tier=tier)
+        preload = SCIENCE_PRELOAD if table.science else DEFAULT_PRELOAD
+        sandbox = Sandbox(table.limits, preload=preload, tier=table.tier)
         _tell(f"tier {sandbox.tier.value}")
         return sandbox
-    if tier is not None:
+    if table.tier is not None:
         raise ValueError(
-            f"the recipe asks for tier {tier.value!r}, but calls run on {url}: unset {URL_ENV}, or the tier"
+            f"the recipe asks for tier {table.tier.value!r}, but calls run on {url}: unset {URL_ENV}, or the tier"
         )
     from rollout.remote.client import RemoteSandbox
 
     _tell(f"server {url}")
-    return RemoteSandbox(url)
+    return RemoteSandbox(url, table.limits)
 
 
 def _tell(where: str) -> None:

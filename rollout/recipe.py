@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from data_contracts.tasks import PromptMode
 from rollout.agent import MAX_TOOL_S
 from rollout.engines.openai import Api
+from rollout.executor import SandboxTable
 from rollout.rendering import Family
-from rollout.sandbox import Tier
 from rollout.tools.tables import ToolTable
 from rollout.tools.variants import ToolVariant
 
@@ -57,15 +57,6 @@ class OpenAIRecipe(_Table):
 EngineRecipe = Annotated[ScriptedRecipe | TransformersRecipe | OpenAIRecipe, Field(discriminator="kind")]
 
 
-class SandboxRecipe(_Table):
-    """What runs model-written Python."""
-
-    tier: Tier | None = None
-    """None: the strongest that works on the machine (`python -m rollout sandbox` shows which)."""
-    science: bool = False
-    """numpy, sympy and scipy are ready in every call, for a second and some 130 MB once a worker. Needs scipy."""
-
-
 class AttemptsRecipe(_Table):
     """Attempts at tasks."""
 
@@ -82,7 +73,7 @@ class AttemptsRecipe(_Table):
     """How every task asks the model to work; None: as each task says itself."""
     max_tool_s: float = Field(default=MAX_TOOL_S, gt=0)
     """Seconds that an attempt may wait for its tools, all turns together, where its task does not say."""
-    sandbox: SandboxRecipe = SandboxRecipe()
+    sandbox: SandboxTable = SandboxTable()
 
 
 class AdaptiveRecipe(_Table):

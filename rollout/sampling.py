@@ -39,7 +39,6 @@ from rollout.recipe import (
 from rollout.rendering import Renderer
 from rollout.rewards import grader_for
 from rollout.rounds import planned
-from rollout.sandbox import DEFAULT_PRELOAD, SCIENCE_PRELOAD
 from rollout.tools.registry import opened_tools
 from rollout.tools.variants import apply_variant
 
@@ -139,8 +138,7 @@ def opened(spec: RunSpec, recipe: AttemptsRecipe, tasks: Sequence[Task]) -> Iter
     """Engine, sandbox and tools of a run, closed at the end."""
     with ExitStack() as stack:
         engine, policy, renderer = _engine(spec, recipe, stack)
-        preload = SCIENCE_PRELOAD if recipe.sandbox.science else DEFAULT_PRELOAD
-        sandbox = stack.enter_context(open_executor(preload, recipe.sandbox.tier))
+        sandbox = stack.enter_context(open_executor(recipe.sandbox))
         built = stack.enter_context(opened_tools(tasks, sandbox, recipe.tools))
         tools = {spec: apply_variant(tool, recipe.tool_variant) for spec, tool in built.items()}
         grader = stack.enter_context(grader_for(task.verifier for task in tasks))

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from data_contracts.record import Record
 from data_contracts.tasks import PromptMode
+from rollout.executor import SandboxTable
 from rollout.rendering import Family
 from rollout.tools.tables import ToolTable
 from trainer.aggregation import Aggregation
@@ -153,6 +154,7 @@ class SamplingRecipe(Record):
     """How every task asks the model to work; None: as each task says itself."""
     tools: dict[str, ToolTable] = Field(default_factory=dict)
     """Tools that are not built by their name alone: tables [tools.NAME]."""
+    sandbox: SandboxTable = SandboxTable()
 
 
 class SftRecipe(TrainRecipe):

@@ -35,7 +35,7 @@ class Sampler:
             model, self._renderer.end_id, tokenizer.pad_token_id, sampling, recipe.batch_size
         )
         with ExitStack() as stack:
-            sandbox = stack.enter_context(open_executor())
+            sandbox = stack.enter_context(open_executor(recipe.sandbox))
             self._tools = stack.enter_context(opened_tools(tasks, sandbox, recipe.tools))
             self._grader = stack.enter_context(grader_for(task.verifier for task in tasks))
             self._stack = stack.pop_all()

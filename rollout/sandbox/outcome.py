@@ -4,8 +4,17 @@ import math
 from dataclasses import dataclass, fields
 from enum import StrEnum
 
-_MINIMA = {"memory_bytes": 2**24 - 1, "num_files": 15, "num_inodes": 1, "num_threads": -1, "num_processes": -1}
-"""Not enough: of files for the interpreter and the zygote, of inodes for a box with anything in it."""
+_MINIMA = {
+    "memory_bytes": 2**24 - 1,
+    "output_bytes": 2**8 - 1,
+    "source_bytes": 2**12 - 1,
+    "num_files": 15,
+    "num_inodes": 1,
+    "num_threads": -1,
+    "num_processes": -1,
+}
+"""Not enough: of memory and files for the interpreter and the zygote, of source and output for the self-test, of inodes for a
+box with anything in it."""
 
 
 class Status(StrEnum):

@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from pipelines import cli
-from pipelines.defs.recipe_check import check_recipe, faults_here, trainer_tables
+from pipelines.defs.recipe_check import check_recipe, faults_here, trainer_faults, trainer_tables
 from pipelines.defs.sft_data import SftDataTable
 from pipelines.defs.task_sets import make_tasks
-from pipelines.recipe import RECIPES, load_recipe
+from pipelines.recipe import ACTING, RECIPES, load_recipe
 from trainer.methods import METHODS
 from trainer.recipe import RlRecipe, check_tables
 
@@ -176,3 +176,18 @@ def test_a_dry_run_takes_attempts_as_long_as_the_recipe_allows_them(tmp_path, mo
     assert "as though each had 320 tokens" in sft
     assert "as though each had 320 tokens" in rl
     assert "sampling: not reckoned on a CPU" in rl
+
+
+def test_one_sandbox_table_holds_for_every_stage_that_acts_and_a_stages_own_wins():
+    changes = ["sandbox.limits.wall_s=9", "sandbox.science=true", "difficulty.sandbox.science=false"]
+    changed = load_recipe("embedded", changes)
+    stages = {stage: json.loads(changed.for_process(stage).canonical) for stage in (*ACTING, "init")}
+    found = {stage: (table.get("sampling", table)).get("sandbox") for stage, table in stages.items()}
+    shared = {"limits": {"wall_s": 9}, "science": True}
+    assert found == dict.fromkeys(ACTING, shared) | {"difficulty": shared | {"science": False}, "init": None}
+    assert list(faults_here(changed)) == []
+    (fault, *_) = faults_here(load_recipe("embedded", ["sandbox.limits.wal_s=9"]))
+    assert "sandbox.limits.wal_s" in fault
+    assert not trainer_faults(changed, sys.executable)
+    (told,) = trainer_faults(load_recipe("embedded", ["sandbox.limits.wall_s=-1"]), sys.executable)
+    assert "wall_s=-1" in told

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from rollout.errors import InfrastructureError
-from rollout.executor import URL_ENV, open_executor
+from rollout.executor import URL_ENV, SandboxTable, open_executor
 from rollout.remote.client import RemoteSandbox
 from rollout.remote.protocol import TOKEN_ENV, RunCodeAnswer, answer_of, outcome_of
 from rollout.remote.server import SandboxServer
@@ -368,7 +368,19 @@ def test_a_process_is_told_by_its_environment_where_calls_run(url, monkeypatch) 
         with pytest.raises(ValueError, match="has no sessions"):
             executor.session()
     with pytest.raises(ValueError, match="asks for tier 'bwrap'"):
-        open_executor(tier=Tier.BWRAP)
+        open_executor(SandboxTable(tier=Tier.BWRAP))
     monkeypatch.delenv(URL_ENV)
     with open_executor() as executor:
         assert isinstance(executor, Sandbox)
+
+
+def test_the_recipe_says_what_a_call_may_take_here_and_on_a_server(url, monkeypatch) -> None:
+    table = SandboxTable.model_validate({"limits": {"source_bytes": 4096, "wall_s": 0.5}})
+    monkeypatch.delenv(URL_ENV, raising=False)
+    with open_executor(table) as here:
+        assert here.run("#" * 4097).status is Status.REJECTED
+        assert here.run("6 * 7").stdout == "42\n"
+    monkeypatch.setenv(TOKEN_ENV, TOKEN)
+    monkeypatch.setenv(URL_ENV, url)
+    with open_executor(SandboxTable(limits=Limits(wall_s=0.5))) as there:
+        assert there.run("while 1: pass").status is Status.TIMEOUT

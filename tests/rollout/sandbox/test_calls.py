@@ -135,11 +135,25 @@ def test_output_up_to_the_limit_is_whole(sandbox: Sandbox, text: str):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"wall_s": 0}, {"wall_s": float("inf")}, {"cpu_s": float("nan")}, {"memory_bytes": 1}, {"num_files": 3}]
+    "bad",
+    [
+        {"wall_s": 0},
+        {"wall_s": float("inf")},
+        {"cpu_s": float("nan")},
+        {"memory_bytes": 1},
+        {"num_files": 3},
+        {"source_bytes": 8},
+        {"output_bytes": 8},
+    ],
 )
 def test_impossible_limits_are_refused_by_name(bad: dict[str, float]):
     with pytest.raises(ValueError, match=next(iter(bad))):
         Limits(**bad)
+
+
+def test_a_sandbox_works_at_the_least_sizes_that_are_taken():
+    with Sandbox(Limits(source_bytes=4096, output_bytes=256), num_workers=1) as sandbox:
+        assert sandbox.run("6 * 7").stdout == "42\n"
 
 
 def test_a_module_that_is_not_installed_cannot_be_preloaded():
