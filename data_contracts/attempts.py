@@ -99,8 +99,8 @@ class Flag(StrEnum):
     MISSING_PROMPT = "missing_prompt"
     """The log lacks the instructions that the model read, or all of its prompt."""
     BROKEN_GRADER = "broken_grader"
-    """The log says wrong to an answer that equals the reference letter for letter (the outcome is UNLABELLED), or right to
-    one that is another number or option than the reference (WRONG)."""
+    """The log says wrong to an answer that equals the reference letter for letter, or is its number (the outcome is
+    UNLABELLED), or right to one that is another number or option than the reference (WRONG)."""
     UNVERIFIED = "unverified"
     """The log's success is the model's own claim. The outcome is UNLABELLED."""
     HEURISTIC_VERDICT = "heuristic_verdict"

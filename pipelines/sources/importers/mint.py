@@ -8,8 +8,13 @@ A run whose last message proposes a solution has ended, also where that was its 
 
 Prompt and observations tell the budget that is left: a copy is a run whose messages of the model are the same.
 
-A run without any message of the model, and one that the model's server refused for another reason than the length of
-the context, is a crashed run.
+The history leaves out messages of the model that are empty. They are turns all the same: the harness counted each as an
+action, and answered that it did not understand it.
+
+Where the grader let a wrong answer pass the run is wrong, and where it refused a right one unlabelled (mint_grader).
+
+A run without any turn of the model, and one that the model's server refused for another reason than the length of the
+context, is a crashed run.
 """
 
 import re
@@ -23,7 +28,7 @@ from data_contracts.tasks import Split, Task, VerifierRef
 from data_contracts.tools import ToolSpec
 from pipelines.sources.importers.chat import Raw, error_if
 from pipelines.sources.importers.fast_json import fingerprint_of
-from pipelines.sources.importers.mint_grader import is_misjudged
+from pipelines.sources.importers.mint_grader import passed_wrongly, refused_wrongly
 from pipelines.sources.importers.recording import TASKS_KEPT, Place, Recording, origin, recorded_policy
 from pipelines.sources.importers.transcript import AskedCall, Transcript, TranscriptBuilder
 
@@ -38,7 +43,6 @@ PROPOSAL, PROPOSED = "<solution>", "</solution>"
 
 _EXECUTE = re.compile(r"<execute>([^<]*(?:<(?!/execute>)[^<]*)*)</execute>")
 _FENCED = re.compile(r"```(?:python)?\s([^`]*(?:`(?!``)[^`]*)*)```")
-"""What stands between the marks, up to the first end mark."""
 _ERROR = re.compile(r"Traceback|\wError|^Error", re.MULTILINE)
 _PATH = re.compile(r"(?P<model>[^/]+)/(?:F=[^/]+/)?(?P<budget>max\d+)[^/]*/(?:.*/)?(?P<part>[^/]+)/[^/]+$")
 
@@ -50,6 +54,13 @@ class _Message(Raw):
 
 class _Counts(Raw):
     use_tool: int
+    propose_solution: int = 0
+    invalid_action: int = 0
+
+    @property
+    def turns(self) -> int:
+        """Turns of the model that the harness counted."""
+        return self.use_tool + self.propose_solution + self.invalid_action
 
 
 class _State(Raw):
@@ -92,16 +103,16 @@ class MintImporter:
         path = origin(row, place)
         model, part = _model_and_part(path)
         transcript = _transcript(raw.state)
-        misjudged = raw.state.success and is_misjudged(part, raw.task.answer, raw.state.history[-1].content)
+        outcome = _outcome(raw.state, raw.task.answer, part, transcript)
         recording = Recording(
             task=_task(raw.task.prompt, str(raw.task.task_id), raw.task.answer, part),
             policy=recorded_policy(model),
             run=path,
             transcript=transcript,
             stop=_stop(raw.state),
-            outcome=Outcome.WRONG if misjudged else _outcome(raw.state, transcript),
+            outcome=outcome,
             rewards=(RewardPart(name="recorded", value=float(raw.state.success), version="mint-log"),),
-            flags=_flags(raw.state, transcript) | ({Flag.BROKEN_GRADER} if misjudged else set()),
+            flags=_flags(raw.state, transcript, outcome),
             fingerprint=fingerprint_of([turn.text for turn in transcript.turns]),
             further=RepeatKind.BUDGET,
         )
@@ -116,10 +127,26 @@ def _model_and_part(path: str) -> tuple[str, str]:
     return found["model"], found["part"]
 
 
+_SILENCE = _Message(role="assistant", content="")
+
+
+def _whole_history(state: _State) -> list[_Message]:
+    """The history with the model's empty messages: between two of the user's, and at the end where one more was counted."""
+    whole: list[_Message] = []
+    for message in state.history:
+        if whole and message.role == whole[-1].role == "user":
+            whole.append(_SILENCE)
+        whole.append(message)
+    num_turns = sum(message.role == "assistant" for message in whole)
+    was_asked = state.error is None and bool(whole) and whole[-1].role == "user"
+    return [*whole, _SILENCE] if was_asked and num_turns < state.agent_action_count.turns else whole
+
+
 def _transcript(state: _State) -> Transcript:
     """The first user message is the prompt, with a worked example in it."""
     builder, calling, num_calls = TranscriptBuilder(error_if(_failed)), False, 0
-    for message, answer in zip(state.history, [*state.history[1:], None], strict=True):
+    history = _whole_history(state)
+    for message, answer in zip(history, [*history[1:], None], strict=True):
         if message.role == "assistant":
             calling = _is_call(message.content, answer, num_calls < state.agent_action_count.use_tool)
             num_calls += calling
@@ -155,10 +182,13 @@ def _crashed(state: _State, transcript: Transcript) -> bool:
     return not transcript.turns or (state.error is not None and TOO_LONG not in state.error)
 
 
-def _outcome(state: _State, transcript: Transcript) -> Outcome:
+def _outcome(state: _State, reference: str, part: str, transcript: Transcript) -> Outcome:
     if _crashed(state, transcript):
         return Outcome.VOID
-    return Outcome.CORRECT if state.success else Outcome.WRONG
+    said = [message.content for message in state.history[1:] if message.role == "assistant"]
+    if state.success:
+        return Outcome.WRONG if passed_wrongly(part, reference, "".join(said[-1:])) else Outcome.CORRECT
+    return Outcome.UNLABELLED if refused_wrongly(reference, said) else Outcome.WRONG
 
 
 def _stop(state: _State) -> StopReason:
@@ -178,8 +208,10 @@ def _ends_with_proposal(state: _State) -> bool:
     return last.role == "assistant" and bool(opened) and PROPOSED in proposed
 
 
-def _flags(state: _State, transcript: Transcript) -> set[Flag]:
-    flags = {Flag.CRASHED_RUN} if _crashed(state, transcript) else set()
+def _flags(state: _State, transcript: Transcript, outcome: Outcome) -> set[Flag]:
+    broken = outcome is Outcome.UNLABELLED or (state.success and outcome is Outcome.WRONG)
+    found = {Flag.CRASHED_RUN: outcome is Outcome.VOID, Flag.BROKEN_GRADER: broken}
+    flags = {flag for flag, holds in found.items() if holds}
     if any(turn.calls for turn in transcript.turns):
         flags.add(Flag.CALLS_IN_TEXT)
     for message in state.history[1:]:

@@ -1,26 +1,43 @@
-"""What MINT's grader takes for right and is not.
+"""Where MINT's grader errs.
 
-It takes a number that is up to 5 % off, and any text that the reference stands in somewhere: 1974 for 1962, "$120" for 12,
+It passes a number that is up to 5 % off, and any text that the reference stands in somewhere: 1974 for 1962, "$120" for 12,
 "B ) Add 33 mL" for option d. TheoremQA is left alone, since its references are rounded; so is an option that is given in
 words, and a solution that is a program.
+It refuses plain negative numbers, and those with a dollar sign or a comma before the thousands, whatever the reference says.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from rollout.rewards.numbers import NUMBER, Tolerance, plain_number
 
 _PROPOSED = re.compile(r"<solution>(.*?)(?:</solution>|\Z)", re.DOTALL)
 _OPTION = re.compile(r"\W*(?:option\s+|the (?:correct )?answer is:?\s+)?\(?([a-e])\s*(?:[):.]|\Z)", re.IGNORECASE)
+_CLOSED = re.compile(r"<solution>([^<]*(?:<(?!/solution>)[^<]*)*)</solution>")
+"""What stands between the marks, up to the first end mark."""
+_NUMBER = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?")
 _FLOAT_ERROR = 1e-6
 
 
-def is_misjudged(part: str, reference: str, message: str) -> bool:
-    """Whether nothing that a message proposes is the reference, though the grader said so."""
+def passed_wrongly(part: str, reference: str, message: str) -> bool:
+    """Whether nothing that a message proposes is the reference, of one that the grader took for right."""
     differs = _DIFFERS.get(part)
     proposed = _PROPOSED.findall(message)
     return differs is not None and bool(proposed) and differs(reference.strip(), proposed)
+
+
+def refused_wrongly(reference: str, messages: Sequence[str]) -> bool:
+    """Whether a message proposes the reference's number alone, of those that the grader took for wrong."""
+    expected = _number(reference)
+    proposals = map(_CLOSED.findall, messages if expected is not None else ())
+    return any(len(texts) == 1 and _number(texts[0]) == expected for texts in proposals)
+
+
+def _number(text: str) -> float | None:
+    """The number that a text is, in dollar signs or not; None for any other text."""
+    plain = text.strip(" \n$")
+    return float(plain.replace(",", "")) if _NUMBER.fullmatch(plain) else None
 
 
 def _no_number_equals(reference: str, proposed: list[str]) -> bool:

@@ -11,6 +11,8 @@ from pipelines.sources.importers.lines import read_lines
 
 TEXT_KEYS = ("problem", "question", "prompt", "input", "Question", "text", "query")
 """Where suites keep their question; the first that holds text counts."""
+BODY_KEY = "Body"
+"""Where SVAMP tells what the question is about: without it many of its questions are alike, and most are short."""
 NAME_KEYS = ("unique_id", "task_id", "id", "idx", "ID")
 SUFFIXES = (".jsonl", ".jsonl.gz")
 
@@ -65,4 +67,5 @@ def _text(row: dict[str, Any], path: Path, number: int) -> str:
     text = next((row[key] for key in TEXT_KEYS if isinstance(row.get(key), str) and row[key].strip()), None)
     if text is None:
         raise ValueError(f"{path}:{number}: no question in it; it needs one of the keys {', '.join(TEXT_KEYS)}")
-    return str(text)
+    body = row.get(BODY_KEY)
+    return f"{body} {text}" if isinstance(body, str) and body.strip() else str(text)

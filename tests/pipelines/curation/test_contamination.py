@@ -120,11 +120,13 @@ def test_a_suite_is_read_with_names_of_its_own_or_its_lines(tmp_path):
         {"question": "How?", "id": 7},
         {"question": "When?"},
         {"question": "Who?", "id": 7},
+        {"Body": "Ann has 3 apples. She eats 1.", "Question": "How many are left?", "ID": "chal-9"},
     ]
     path = tmp_path / "exam.jsonl.gz"
     path.write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
     assert [(item.name, item.text) for item in suite_items(path)] == [
         ("exam/u/1", "Why?"), ("exam/7", "How?"), ("exam/3", "When?"), ("exam/7:4", "Who?"),
+        ("exam/chal-9", "Ann has 3 apples. She eats 1. How many are left?"),
     ]  # fmt: skip
 
 

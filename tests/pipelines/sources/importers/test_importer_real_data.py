@@ -212,8 +212,8 @@ FLAGS = {
     "mathcoder": {},
     "miniswe": {},
     "mint": {
-        Flag.CRASHED_RUN: 300,
-        Flag.BROKEN_GRADER: 247,
+        Flag.CRASHED_RUN: 150,
+        Flag.BROKEN_GRADER: 247 + 162,
         Flag.INVENTED_OBSERVATION: 2184,
         Flag.ORACLE_HINT: 8370,
         Flag.CALLS_IN_TEXT: 24800,

@@ -93,8 +93,9 @@ def test_mint_invented_observations_are_the_models_own(tmp_path):
     ],
 )
 def test_mint_crashed_runs_are_no_attempts(tmp_path, said, error, outcome, stop):
-    row = mint_row(*said, use_tool=0, success=False, error=error, terminate_reason="max_steps")
-    (attempt,) = attempts(tmp_path, "mint/m.jsonl", row)
+    counts = {"propose_solution": 0, "use_tool": 0, "invalid_action": len(said) // 2}
+    state = {"success": False, "error": error, "terminate_reason": "max_steps", "agent_action_count": counts}
+    (attempt,) = attempts(tmp_path, "mint/m.jsonl", mint_row(*said, use_tool=0, **state))
     assert (attempt.outcome, attempt.stop) == (outcome, stop)
     assert (Flag.CRASHED_RUN in attempt.flags) == (outcome is Outcome.VOID)
 
@@ -143,6 +144,45 @@ def test_mint_answers_that_its_grader_took_for_right(tmp_path, part, reference, 
     assert attempt.outcome is (Outcome.CORRECT if right else Outcome.WRONG)
     assert (Flag.BROKEN_GRADER in attempt.flags) is not right
     assert attempt.reward("recorded") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("reference", "said", "is_misjudged"),
+    [
+        ("-5.0", "It is <solution> -5 </solution>.", True),
+        ("2300.0", "<solution>$2,300$</solution>", True),
+        ("-5.0", "<solution> 5 </solution>", False),
+        ("-5.0", "<solution> x = -5 </solution>", False),
+        ("-5.0", "<solution> It is <solution> -5 </solution>", False),
+        ("-5.0", "<solution> 4 </solution> or <solution> -5 </solution>", False),
+        ("None", "<solution> None </solution>", False),
+    ],
+)
+def test_mint_right_numbers_that_its_grader_calls_wrong_are_unlabelled(tmp_path, reference, said, is_misjudged):
+    row = mint_row("Hm.", MISUNDERSTOOD, said, use_tool=0, success=False)
+    row["task"]["reference"] = reference
+    (attempt,) = attempts(tmp_path, "mint/m.jsonl", row)
+    assert attempt.outcome is (Outcome.UNLABELLED if is_misjudged else Outcome.WRONG)
+    assert (Flag.BROKEN_GRADER in attempt.flags) == is_misjudged
+
+
+MISUNDERSTOOD = "Observation:\nI don't understand your input."
+
+
+@pytest.mark.parametrize(
+    ("history", "num_counted", "turns"),
+    [("u", 1, [""]), ("uau", 2, ["a1", ""]), ("uuau", 3, ["", "a2", ""]), ("uauua", 3, ["a1", "", "a4"])],
+)
+def test_mint_empty_messages_of_the_model_are_turns(tmp_path, history, num_counted, turns):
+    said = [("assistant", f"a{n}") if role == "a" else ("user", MISUNDERSTOOD) for n, role in enumerate(history)]
+    state = {
+        "history": [{"role": role, "content": text} for role, text in said],
+        "agent_action_count": {"propose_solution": 0, "use_tool": 0, "invalid_action": num_counted},
+    }
+    row = mint_row(use_tool=0, success=False, terminate_reason="max_steps", **state)
+    (attempt,) = attempts(tmp_path, "mint/m.jsonl", row)
+    assert [turn.text for turn in attempt.turns] == turns
+    assert (attempt.outcome, attempt.stop, attempt.flags) == (Outcome.WRONG, StopReason.MAX_TURNS, ())
 
 
 def test_mint_budgets_are_one_task_and_no_independent_repeats(tmp_path):
