@@ -93,7 +93,7 @@ class Flag(StrEnum):
     """A trap that an importer recognised in a recorded attempt. It decides nothing: recipes do."""
 
     CRASHED_RUN = "crashed_run"
-    """The run broke down before the model could act; the log scores it like a failure. The outcome is VOID."""
+    """The run broke down before the model could act, or end; the log scores it like a failure. The outcome is VOID."""
     MISSING_TRANSCRIPT = "missing_transcript"
     """There is a reward, but nothing of what was done for it."""
     MISSING_PROMPT = "missing_prompt"

@@ -2,9 +2,11 @@
 
 Success is `utility`. `security` means something only under attack: true says that the injection succeeded. The tools'
 results may hold injected instructions: they are data. A run that the model's server broke off is a crashed run, unless
-the context was full.
+the context was full. A call whose arguments do not fit the tool's signature has a status of its own: the log holds no
+schemas that could tell.
 """
 
+import re
 from typing import Any, Literal
 
 from data_contracts.attempts import CallStatus, Flag, Outcome, RepeatKind, StopReason
@@ -17,6 +19,9 @@ from pipelines.sources.importers.transcript import AskedCall, Transcript, Transc
 
 BENIGN, ATTACKED = "benign", "attacked"
 CONTEXT_FULL = "context_length_exceeded"
+
+_REFUSED = re.compile(r"validation errors? for Input schema|\(\) (?:got an unexpected keyword|missing \d+ required) ")
+"""What pydantic and Python say of arguments."""
 
 
 class _Call(Raw):
@@ -83,11 +88,16 @@ def _transcript(raw: _Row) -> Transcript:
         if message.role == "assistant":
             builder.turn(message.content, [call.asked() for call in message.tool_calls or ()])
         elif message.role == "tool":
-            status = CallStatus.OK if message.error is None else CallStatus.ERROR
-            builder.result(message.content or message.error or "", message.tool_call_id, status)
+            builder.result(message.content or message.error or "", message.tool_call_id, _status(message.error))
         else:
             builder.say(Role(message.role), message.content)
     return builder.build()
+
+
+def _status(error: str | None) -> CallStatus:
+    if error is None:
+        return CallStatus.OK
+    return CallStatus.INVALID_ARGUMENTS if _REFUSED.search(error) else CallStatus.ERROR
 
 
 def _stop(raw: _Row, crashed: bool, transcript: Transcript) -> StopReason:

@@ -1,9 +1,9 @@
 """InterCode: shell commands, SQL and Python in a container (github.com/princeton-nlp/intercode, MIT).
 
 The log holds the actions and what they gave, not the prompts: the question is all of the prompt that is read. The plan
-of plan-and-solve runs is left out. Success is the best reward of any turn, as InterCode counts it. An action after which
-the harness stopped ("blocked") has no observation. Where a model that states thoughts has spent its turns, the harness
-submits for it. Runs of one model differ in how it was prompted.
+of plan-and-solve runs is left out. Success is the best reward of any turn, as InterCode counts it. Where the model's
+service withheld an answer, the harness noted the action "blocked" and stopped: a crashed run. Where a model that states
+thoughts has spent its turns, the harness submits for it. Runs of one model differ in how it was prompted.
 Errors are told by the head of the observation: further down stands what files contain. A non-zero exit that prints no
 error (`diff` of two files that differ) is a result.
 """
@@ -33,7 +33,7 @@ from pipelines.sources.importers.recording import (
 from pipelines.sources.importers.transcript import AskedCall, Transcript, TranscriptBuilder
 
 PREFIX = "ic_"
-SUBMIT = "submit"
+SUBMIT, BLOCKED = "submit", "blocked"
 TURNS_SPENT = "EXCEEDED MAX TURNS"
 """In place of the thought, where the harness submits."""
 HIDDEN_TEST = "Failed Test Case"
@@ -84,7 +84,7 @@ class InterCodeImporter:
             run=origin(row, place),
             transcript=transcript,
             stop=_stop(raw),
-            outcome=Outcome.CORRECT if raw.summary.max_reward >= 1.0 else Outcome.WRONG,
+            outcome=_outcome(raw),
             rewards=(RewardPart(name="recorded", value=raw.summary.max_reward, version="intercode-log"),),
             flags=_flags(raw),
             fingerprint=fingerprint_of(row["turn_history"]),
@@ -115,7 +115,21 @@ def _as_text(observation: str | list[Any] | None) -> str:
     return observation if isinstance(observation, str) else canonical_json(observation)
 
 
+def _is_blocked(raw: _Row) -> bool:
+    """Whether the last action is none of the model's, but what the harness noted in its place."""
+    history = raw.turn_history
+    return history.actions[-1:] == [BLOCKED] and len(history.observations) < len(history.actions)
+
+
+def _outcome(raw: _Row) -> Outcome:
+    if _is_blocked(raw):
+        return Outcome.VOID
+    return Outcome.CORRECT if raw.summary.max_reward >= 1.0 else Outcome.WRONG
+
+
 def _stop(raw: _Row) -> StopReason:
+    if _is_blocked(raw):
+        return StopReason.ENVIRONMENT_ERROR
     if any(TURNS_SPENT in thought for thought in raw.turn_history.thoughts[-1:]):
         return StopReason.MAX_TURNS
     if raw.summary.max_reward >= 1.0 or raw.turn_history.actions[-1:] == [SUBMIT]:
@@ -127,6 +141,7 @@ def _stop(raw: _Row) -> StopReason:
 def _flags(raw: _Row) -> set[Flag]:
     found = {
         Flag.MISSING_PROMPT: True,
+        Flag.CRASHED_RUN: _is_blocked(raw),
         Flag.PARTIAL_REWARD: 0.0 < raw.summary.max_reward < 1.0,
         Flag.ORACLE_HINT: any(HIDDEN_TEST in _as_text(text) for text in raw.turn_history.observations),
     }

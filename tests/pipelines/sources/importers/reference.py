@@ -13,12 +13,12 @@ from pipelines.curation.figures import success_of
 from rollout.verdicts import LABELLED
 
 MINT_ERROR = re.compile(r"Traceback|\wError|^Error", re.MULTILINE)
-FAILED_RUNS = ("mint", "agentdojo")
+FAILED_RUNS = ("mint", "agentdojo", "intercode")
 
 
 def success(attempt: Attempt) -> bool | None:
-    """The reference takes a broken grader and a model's own claim at their word, and counts crashed runs of MINT and
-    AgentDojo as failures (those of verifiers it leaves out, as we do)."""
+    """The reference takes a broken grader and a model's own claim at their word, and counts crashed runs of MINT, AgentDojo
+    and InterCode as failures (those of verifiers it leaves out, as we do)."""
     if Flag.BROKEN_GRADER in attempt.flags:
         return attempt.reward("recorded") == 1.0
     if Flag.UNVERIFIED in attempt.flags:

@@ -208,7 +208,7 @@ def test_every_call_has_its_result_or_none(source):
 FLAGS = {
     "agentdojo": {Flag.CRASHED_RUN: 1, Flag.BLOCK_CONTENT: 48, Flag.NULL_CONTENT: 354, Flag.ARGUMENTS_AS_OBJECTS: 636},
     "gsm8k_openai_solutions": {Flag.CALLS_IN_TEXT: 2459},
-    "intercode": {Flag.MISSING_PROMPT: 4471, Flag.PARTIAL_REWARD: 400, Flag.ORACLE_HINT: 9},
+    "intercode": {Flag.CRASHED_RUN: 277, Flag.MISSING_PROMPT: 4471, Flag.PARTIAL_REWARD: 400, Flag.ORACLE_HINT: 9},
     "mathcoder": {},
     "miniswe": {},
     "mint": {

@@ -279,6 +279,18 @@ def test_intercode_partial_rewards_and_hidden_tests_are_flagged(tmp_path):
     assert attempt.flags == (Flag.MISSING_PROMPT, Flag.ORACLE_HINT, Flag.PARTIAL_REWARD)
 
 
+@pytest.mark.parametrize(
+    ("observations", "outcome", "stop"),
+    [(["a.txt"], Outcome.VOID, StopReason.ENVIRONMENT_ERROR), (["a.txt", ""], Outcome.WRONG, StopReason.MAX_TURNS)],
+)
+def test_intercode_runs_that_the_models_service_broke_off_are_no_attempts(tmp_path, observations, outcome, stop):
+    row = intercode_row(observations, max_reward=0.5, actions=("ls", "blocked"))
+    row["summary"]["turns_max"] = 2
+    (attempt,) = attempts(tmp_path, "intercode/bash.m.jsonl", row)
+    assert (attempt.outcome, attempt.stop) == (outcome, stop)
+    assert (Flag.CRASHED_RUN in attempt.flags) == (outcome is Outcome.VOID)
+
+
 def smolagents_row(answer, *steps, true_answer="42"):
     said = [("user", "6 * 7?"), *steps]
     return {

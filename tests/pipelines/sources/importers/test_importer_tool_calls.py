@@ -105,6 +105,22 @@ def test_agentdojo(tmp_path, changes, flag, outcome, domain):
     assert [(c.status, c.result) for c in attempt.calls()] == [(CallStatus.ERROR, "ValueError: no Bob")]
 
 
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        ("ValidationError: 1 validation error for Input schema for `pay`\nto\n  Field required", "invalid_arguments"),
+        ("TypeError: pay() got an unexpected keyword argument 'properties'", "invalid_arguments"),
+        ("TypeError: pay() missing 1 required positional argument: 'to'", "invalid_arguments"),
+        ("ValidationError: 1 validation error for Email\nrecipients.0\n  no address", "error"),
+        ("TypeError: unsupported operand type(s) for +", "error"),
+    ],
+)
+def test_agentdojo_arguments_that_do_not_fit_the_tool_are_told_from_what_it_refused(tmp_path, error, status):
+    row = agentdojo_row()
+    row["messages"][3]["error"] = error
+    assert [call.status for call in only(tmp_path, "agentdojo/m.jsonl", row).calls()] == [CallStatus(status)]
+
+
 def miniswe_row(resolved=1):
     command = json.dumps({"command": "ls"})
     messages = [
