@@ -166,7 +166,7 @@ def _failed(text: str) -> bool:
 
 def _is_call(text: str, answer: _Message | None, calls_left: bool) -> bool:
     """Whether the harness executed it: the answer tells, and for the last message the number of executions."""
-    if PROPOSAL in text:
+    if not text or PROPOSAL in text:
         return False
     return calls_left if answer is None else NOT_UNDERSTOOD not in answer.content
 

@@ -3,7 +3,7 @@
 It passes a number that is up to 5 % off, and any text that the reference stands in somewhere: 1974 for 1962, "$120" for 12,
 "B ) Add 33 mL" for option d. TheoremQA is left alone, since its references are rounded; so is an option that is given in
 words, and a solution that is a program.
-It refuses plain negative numbers, and those with a dollar sign or a comma before the thousands, whatever the reference says.
+Of the parts math and gsm8k it refuses every negative number, and every one with a comma or a dollar sign.
 """
 
 import re

@@ -3,14 +3,18 @@
 import gzip
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
 
+from data_contracts.overlaps import Overlap
+from pipelines.curation.contamination import attempt_overlaps, index_of, task_overlaps, worst
+from pipelines.curation.decontamination import DecontaminationRecipe
 from pipelines.curation.recipes import Narration, SftDataRecipe
 from pipelines.curation.rules import RULES, Case
 from pipelines.sources.importers import Imported, read_folder
+from pipelines.sources.suites import suite_items
 
 VERDICTS = Path(__file__).parent / "read" / "verdicts.jsonl"
 ALL_ON = SftDataRecipe(
@@ -23,6 +27,26 @@ ALL_ON = SftDataRecipe(
     drop_machine_paths=True,
     narrations=(Narration.MARKUP, Narration.JSON),
 )
+SUITES = (
+    "aime24",
+    "aime25",
+    "amc23",
+    "code_contests_test",
+    "gsm8k_test",
+    "gsm_hard",
+    "humaneval",
+    "intercode_bash",
+    "intercode_sql_spider_dev",
+    "math500",
+    "math_test",
+    "mbpp",
+    "minerva_math",
+    "olymmath_en_easy",
+    "olymmath_en_hard",
+    "olympiadbench_en_text",
+    "svamp",
+)
+"""The recorded evaluation items that are single questions: those of BFCL and tau2 are not."""
 Z = 1.959964
 
 
@@ -36,7 +60,8 @@ class Read:
     """Drawn from the rows that broke the rule when they were drawn (hit), that broke it until it was mended (mended) or
     since (added), that came close (near), or from all others (other); or from those that a mend of the rule added (mend),
     which lie in strata read before and tell only of precision; or drawn anew from all hits (again). Hits of MINT where
-    it has most of them (mint): the others are then the hits (hit)."""
+    it has most of them (mint): the others are then the hits (hit). Behind a comma: the source or trap that is drawn from
+    by itself."""
     of: int
     """Rows in the stratum; 0 where they lie in others too, so that they count in precision alone."""
     broken: bool
@@ -76,7 +101,12 @@ def verdicts() -> list[Read]:
     return sorted((Read(**json.loads(line)) for line in VERDICTS.read_text().splitlines()), key=lambda row: row.rule)
 
 
-def cases_of(refs: Iterable[str], logs: Path, folder: Path) -> dict[str, Case]:
+def recorded_items(folder: Path) -> dict[str, str]:
+    """The evaluation items of SUITES, name: text."""
+    return {item.name: item.text for suite in SUITES for item in suite_items(folder / f"{suite}.jsonl.gz")}
+
+
+def cases_of(refs: Iterable[str], logs: Path, folder: Path, items: Mapping[str, str]) -> dict[str, Case]:
     """Cases by `file:line`. Only these lines are imported, from a copy in `folder` that holds nothing else."""
     wanted: defaultdict[str, list[int]] = defaultdict(list)
     for ref in sorted({ref.partition("#")[0] for ref in refs}):
@@ -88,7 +118,18 @@ def cases_of(refs: Iterable[str], logs: Path, folder: Path) -> dict[str, Case]:
         places |= {f"{file.removesuffix('.gz')}:{k}": f"{file}:{n}" for k, n in enumerate(numbers, start=FIRST)}
         copy_lines(logs / file, numbers, folder / file.removesuffix(".gz"))
     found = [row for row in read_folder(folder) if isinstance(row, Imported)]
-    return {_ref(row.attempt.source_ref, places): Case(row.attempt, row.task.tools) for row in found}
+    held = _held(found, items)
+    return {_ref(row.attempt.source_ref, places): _case(row, held) for row in found}
+
+
+def _held(rows: Sequence[Imported], items: Mapping[str, str]) -> dict[str, tuple[Overlap, ...]]:
+    """What attempts and tasks hold of the items, by key."""
+    index, tasks = index_of(items, DecontaminationRecipe()), {row.task.key: row.task for row in rows}
+    return worst([*attempt_overlaps((row.attempt for row in rows), index), *task_overlaps(tasks.values(), index)])
+
+
+def _case(row: Imported, held: Mapping[str, tuple[Overlap, ...]]) -> Case:
+    return Case(row.attempt, row.task.tools, held.get(row.attempt.key) or held.get(row.task.key) or ())
 
 
 FIRST = 1

@@ -5,14 +5,14 @@ from itertools import groupby
 import pytest
 
 from pipelines.store import PROJECT
-from tests.pipelines.curation.read_rows import cases_of, figures, verdicts, wilson
+from tests.pipelines.curation.read_rows import cases_of, figures, recorded_items, verdicts, wilson
 from tests.recorded_data import DATA, needs_data
 
 
 @needs_data
 def test_the_figures_of_the_docs_are_those_of_the_rules(tmp_path):
     read = verdicts()
-    cases = cases_of((row.source_ref for row in read), DATA / "trajectories", tmp_path)
+    cases = cases_of((row.source_ref for row in read), DATA / "trajectories", tmp_path, recorded_items(DATA / "tasks"))
     assert cases.keys() >= {row.source_ref for row in read}
     read.sort(key=lambda row: row.rule)
     lines = [figures(rule, list(rows), cases).line(rule) for rule, rows in groupby(read, key=lambda row: row.rule)]
