@@ -46,7 +46,7 @@ RULES: tuple[Rule, ...] = (
     Rule(Reason.UNRECOVERED_ERROR, 1, unrecovered_error),
     Rule(Reason.REPEATED_CALL, 2, repeated_call),
     Rule(Reason.NO_OP_CALL, 3, no_op_call),
-    Rule(Reason.UNGROUNDED_ANSWER, 4, ungrounded_answer),
+    Rule(Reason.UNGROUNDED_ANSWER, 5, ungrounded_answer),
     Rule(Reason.SECRET, 1, secret),
     Rule(Reason.MACHINE_PATH, 1, machine_path),
 )

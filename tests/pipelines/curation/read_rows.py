@@ -60,8 +60,10 @@ class Read:
     """Drawn from the rows that broke the rule when they were drawn (hit), that broke it until it was mended (mended) or
     since (added), that came close (near), or from all others (other); or from those that a mend of the rule added (mend),
     which lie in strata read before and tell only of precision; or drawn anew from all hits (again). Hits of MINT where
-    it has most of them (mint): the others are then the hits (hit). Behind a comma: the source or trap that is drawn from
-    by itself."""
+    it has most of them (mint): the others are then the hits (hit). Of ungrounded_answer also from what nobody had read at
+    version 4: of its hits, 100 (fresh) that served to mend it, 100 (fresh2) of which three did, and all others (last); of
+    the rest, half from MINT, those whose answer stands only in part in the results (close) and those that do not come
+    close (rest). Behind a comma: the source or trap that is drawn from by itself."""
     of: int
     """Rows in the stratum; 0 where they lie in others too, so that they count in precision alone."""
     broken: bool

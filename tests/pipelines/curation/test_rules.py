@@ -438,6 +438,19 @@ def test_a_measured_silence_beats_the_text_of_the_result():
         ("13", "The units digit is \\boxed{3}.", True),
         ("0.8888888888888888", "It is 8/9 of all.", True),
         ("Rome", "Since I am done, goodbye! Source: assistant Destination: user", None),
+        ("4.54e-05", "It is 0.0000454.", True),
+        ("4.54e-06", "It is 0.0000454.", False),
+        ("(Fraction(17, 2), 1)", "\\boxed{\\frac{17}{2}}", True),
+        ("(3.0, 4.0)", "\\boxed{\\frac{3}{4}}", True),
+        ("[20, 8]", "8/20 x 100% makes 40%.", True),
+        ("[20]", "8/20 x 100% makes 40%.", False),
+        ("9", "So 9 \\* 5 = 45.", True),
+        ("9", "So 9 + 5 = <solution> 14 </solution>.", True),
+        ("6.0", "From c = 3 it is 6.", True),
+        ("8.0", "From c = 3 it is 6.", False),
+        ("Rome", "It is 9: \\boxed{}", None),
+        ("Rome", "It is undefined: \\boxed{Undefined}", None),
+        ("Rome", "add = lambda x: x + 9", None),
     ],
 )
 def test_answers_that_rest_on_a_tool(output, answer, rests):
@@ -445,6 +458,36 @@ def test_answers_that_rest_on_a_tool(output, answer, rests):
     assert rests_on_tool(Case(row)) is rests
     assert ("ungrounded_answer" in broken(row, needs_grounded_answer=True)) is (rests is False)
     assert "ungrounded_answer" not in broken(row)
+
+
+@pytest.mark.parametrize(
+    ("results", "answer", "rests"),
+    [
+        (("19", "13"), "Together 32.", True),
+        (("19", "13"), "That is 247.", True),
+        (("13", "26"), "Half of it: 0.5.", True),
+        (("19", "13"), "Together 33.", False),
+        (("19", "19"), "Together 38.", False),
+        (("19 and 1", "13"), "Together 32.", False),
+    ],
+)
+def test_an_answer_one_step_from_two_results_rests_on_them(results, answer, rests):
+    calls = [Asked(GOOD.arguments, result) for result in results]
+    assert rests_on_tool(Case(played("a", *calls, answer))) is rests
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer", "rests"),
+    [
+        ('{"page":"Bokura"}', "I found no Bokura.", None),
+        ('{"page":"Hentai"}', "I found no Bokura.", False),
+        ('{"day":"2023-05-26"}', "Nothing on the 26th of 2023.", None),
+        ('{"code":"2023-26"}', "Nothing on the 26th of 2023.", False),
+        ('{"expression":"30 + 2"}', "Nothing but 32, or 30.", False),
+    ],
+)
+def test_what_the_model_asked_for_itself_is_nothing_new(arguments, answer, rests):
+    assert rests_on_tool(Case(played("a", Asked(arguments, "[]"), answer))) is rests
 
 
 @pytest.mark.parametrize("answer", ["def f(x):\n    return x", "So:\n```\nx\n```", "import numpy\nnumpy.one()"])
