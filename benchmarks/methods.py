@@ -74,9 +74,10 @@ def table(curves: Curves, methods: Sequence[str], seeds: Sequence[int], last: in
 
 
 def smoothed(values_SK: np.ndarray, width: int) -> np.ndarray:
-    """Moving mean over steps, by seed."""
-    kernel = np.ones(width) / width
-    return np.stack([np.convolve(row, kernel, "valid") for row in values_SK])
+    """Moving mean over the steps that measured it, by seed; a step whose groups were all dropped has no update."""
+    windows_SWK = np.lib.stride_tricks.sliding_window_view(values_SK, width, axis=1)
+    means_SW: np.ndarray = np.nanmean(windows_SWK, axis=2)
+    return means_SW
 
 
 def plot(curves: Curves, methods: Sequence[str], seeds: Sequence[int], path: Path, width: int = 10) -> None:
