@@ -2,9 +2,9 @@
 
     python -m benchmarks.sandbox --callers 1 8 32 128 --calls 400 --fresh-callers 1 8 --fresh-calls 20 --repeats 5
 
-Benign code only: a print, numpy (import and a determinant), sympy (import and an equation). All ways alternate within each
-repeat, so that a busy machine slows all of them; every answer is checked. Prints a row for each code, way and number of
-callers: median and 95th percentile of a call's wall time (waiting for a worker included), calls a second (median over the
+Benign code only: a print, numpy (import and a determinant), numpy and sympy (imports and a sum), sympy (import and an
+equation). All ways alternate within each repeat, so that a busy machine slows all of them; every answer is checked. Prints a
+row for each code, way and number of callers: median and 95th percentile of a call's wall time (waiting for a worker included), calls a second (median over the
 repeats, and their range), and how many times the best rate of a fresh interpreter in bubblewrap that is. Then the cells of a
 session, and what a start costs in seconds and memory, with numpy, sympy and scipy loaded. Memory needs root.
 """
@@ -32,6 +32,7 @@ CODES = {
     "print": "print(6 * 7)",
     "numpy": "import numpy\nrows = numpy.arange(10_000).reshape(100, 100) % 97 + 50 * numpy.eye(100)\n"
     "print(f'{numpy.linalg.det(rows):.6e}')",
+    "both": "import numpy, sympy\nprint(numpy.arange(9).sum(), sympy.Rational(3, 4) + sympy.Rational(1, 4))",
     "sympy": "from sympy import solve, symbols\nx = symbols('x')\nprint(solve(x**2 - 5*x + 6, x))",
 }
 BUBBLEWRAP = [
