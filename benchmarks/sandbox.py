@@ -4,9 +4,10 @@
 
 Benign code only: a print, numpy (import and a determinant), numpy and sympy (imports and a sum), sympy (import and an
 equation). All ways alternate within each repeat, so that a busy machine slows all of them; every answer is checked. Prints a
-row for each code, way and number of callers: median and 95th percentile of a call's wall time (waiting for a worker included), calls a second (median over the
-repeats, and their range), and how many times the best rate of a fresh interpreter in bubblewrap that is. Then the cells of a
-session, and what a start costs in seconds and memory, with numpy, sympy and scipy loaded. Memory needs root.
+row for each code, way and number of callers: median and 95th percentile of a call's wall time (waiting for a worker
+included), calls a second (median over the repeats, and their range), and how many times the best rate of a fresh interpreter
+in bubblewrap that is. Then the cells of a session, and what a start costs in seconds and memory, with numpy, sympy and scipy
+loaded. Memory needs root.
 """
 
 import argparse
