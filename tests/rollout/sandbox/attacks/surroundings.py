@@ -32,8 +32,8 @@ class Surroundings:
 
     def harm(self) -> Iterator[str]:
         """What has been hurt or reached."""
-        if self.victim.poll() is not None:
-            yield "the victim is dead"
+        if (ended := self.victim.poll()) is not None:
+            yield f"the victim is dead, with {ended}"
         elif _treatment(self.victim.pid) != _treatment(os.getpid()):
             yield f"the victim is treated otherwise: {_treatment(self.victim.pid)}"
         if _state(self.canary) != CALM:
@@ -83,7 +83,7 @@ def surroundings(directory: Path) -> Iterator[Surroundings]:
         )
         for listener in listeners:
             listener.setblocking(False)
-        victim = stack.enter_context(subprocess.Popen(["sleep", "600"]))
+        victim = stack.enter_context(subprocess.Popen(["sleep", "infinity"]))
         stack.callback(victim.send_signal, signal.SIGKILL)
         yield Surroundings(canary, victim, listeners)
 
