@@ -69,8 +69,8 @@ def killed_zygote(sandbox: Sandbox, tier: Tier) -> str | None:
         call = pool.submit(sandbox.run, "import time\ntime.sleep(0.4)\nprint('answered')")
         time.sleep(0.2)
         for pid in descendants(os.getpid()):
-            if b"rollout.sandbox.zygote" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                with suppress(ProcessLookupError):
+            with suppress(FileNotFoundError, ProcessLookupError):  # one that was killed takes others along
+                if b"rollout.sandbox.zygote" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     os.kill(pid, signal.SIGKILL)
         outcome = call.result(timeout=60)
     if not eventually(lambda: len(descendants(os.getpid())) <= len(before)):

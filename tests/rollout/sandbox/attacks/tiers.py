@@ -25,7 +25,7 @@ def run_program(name: str, tier: Tier, *arguments: str, user: str = "") -> list[
     command = [*prefix, sys.executable, "-m", f"tests.rollout.sandbox.attacks.{name}", tier, *arguments]
     environment = {"PYTHONPATH": str(HOUSE), "PYTHONDONTWRITEBYTECODE": "1", "PATH": os.environ["PATH"]}
     ended = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True)
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, ended.stderr) == (0, ""), f"{ended.returncode}: {ended.stderr[-3000:]}"
     return ended.stdout.splitlines()
 
 
