@@ -1,6 +1,5 @@
 """A single-use process that is forked and locked ahead of time, and waits for something to run."""
 
-import math
 import os
 import secrets
 import select
@@ -17,6 +16,7 @@ from typing import Self
 from rollout.sandbox import box, guest, isolation, linux, threads
 from rollout.sandbox.linux import Call, Machine
 from rollout.sandbox.outcome import Limits
+from rollout.sandbox.waiting import events, poll_of, wait_for
 from rollout.sandbox.wire import EXIT_ERROR, MAX_MESSAGE_BYTES, READY, Cell, Done, Ending, Reply, Request, receive, send
 
 _ABOVE_STANDARD = 3
@@ -91,23 +91,23 @@ class Child:
         start, cpu_before_s = time.monotonic(), self._cpu_s()
         told = [] if token is None else [self._control.fileno()]
         counted = [self._threads.listener] if self._threads else []
-        poll = _poll([self.process, *counted, *told, *watched])
+        poll = poll_of([self.process, *counted, *told, *watched])
         while True:
             used_s = self._cpu_s() - cpu_before_s
             left_s = wall_s - (time.monotonic() - start), self._cage.limits.cpu_s - used_s
             if min(left_s) <= 0:
                 return self.end(Ending.WALL if left_s[0] <= 0 else Ending.CPU)
-            events = _events(poll, min(left_s[0], left_s[1] / _NUM_CPUS))
-            if self.process in events:
+            happened = events(poll, min(left_s[0], left_s[1] / _NUM_CPUS))
+            if self.process in happened:
                 return self.end(Ending.EXIT)
-            if self._threads and self._threads.listener in events:
-                if events[self._threads.listener] & select.POLLIN:
+            if self._threads and self._threads.listener in happened:
+                if happened[self._threads.listener] & select.POLLIN:
                     self._threads.answer()
                 else:  # whoever was counted has ended, and the kernel clears up
                     poll.unregister(self._threads.listener)
-            elif token is not None and self._control.fileno() in events:
+            elif token is not None and self._control.fileno() in happened:
                 return self._done(token)
-            elif events:
+            elif happened:
                 self.end(Ending.EXIT)
                 return None
 
@@ -143,22 +143,6 @@ class Child:
         os.close(self.process)
         if self._threads:
             os.close(self._threads.listener)
-
-
-def wait_for(descriptors: Sequence[int], timeout_s: float | None = None) -> list[int]:
-    """Those of the descriptors that can be read or have hung up, as soon as one has or the time is over."""
-    return list(_events(_poll(descriptors), timeout_s))
-
-
-def _poll(descriptors: Sequence[int]) -> select.poll:
-    poll = select.poll()
-    for descriptor in descriptors:
-        poll.register(descriptor, select.POLLIN)
-    return poll
-
-
-def _events(poll: select.poll, timeout_s: float | None) -> dict[int, int]:
-    return dict(poll.poll(None if timeout_s is None else math.ceil(timeout_s * 1000)))
 
 
 def _live(cage: Cage, control: socket.socket, parent: int) -> None:

@@ -1,7 +1,6 @@
 """One call over a socket: the request with its descriptors there, what was printed and how it ended back."""
 
 import os
-import select
 import signal
 import socket
 import time
@@ -10,6 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from rollout.errors import InfrastructureError
 from rollout.sandbox.outcome import Limits, Outcome, Status
+from rollout.sandbox.waiting import events, poll_of
 from rollout.sandbox.wire import EXIT_MEMORY, EXIT_OK, MAX_MESSAGE_BYTES, Ending, Kind, Reply, Request, send
 
 _GRACE_S = 30.0
@@ -48,11 +48,9 @@ def exchange(channel: socket.socket, request: Request, source: bytes, stdin: byt
 def _reply(channel: socket.socket, captures: list["_Capture"], deadline: float) -> Reply:
     """Read what is printed until the reply comes, and then what is left."""
     open_captures = {capture.read_end: capture for capture in captures}
-    poll = select.poll()
-    for descriptor in (channel.fileno(), *open_captures):
-        poll.register(descriptor, select.POLLIN)
+    poll = poll_of([channel.fileno(), *open_captures])
     while True:
-        ready = [descriptor for descriptor, _ in poll.poll(max(0.0, deadline - time.monotonic()) * 1000)]
+        ready = events(poll, max(0.0, deadline - time.monotonic()))
         if not ready:
             raise InfrastructureError("it does not answer")
         for descriptor in ready:

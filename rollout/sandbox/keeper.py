@@ -3,7 +3,8 @@
 import signal
 import socket
 
-from rollout.sandbox.child import Cage, Child, wait_for
+from rollout.sandbox.child import Cage, Child
+from rollout.sandbox.waiting import wait_for
 from rollout.sandbox.wire import NUM_DESCRIPTORS, Ending, Reply, Request, receive
 
 

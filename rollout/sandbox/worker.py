@@ -3,7 +3,6 @@
 import itertools
 import json
 import os
-import select
 import socket
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from rollout.sandbox.outcome import Limits, Outcome
 from rollout.sandbox.places import BOX
 from rollout.sandbox.refusal import IsolationError
 from rollout.sandbox.tier import Tier
+from rollout.sandbox.waiting import wait_for
 from rollout.sandbox.wire import MAX_MESSAGE_BYTES, READY, Kind, Request, send
 
 _START_S = 120.0
@@ -98,7 +98,7 @@ class Worker:
     def _connected(self) -> socket.socket:
         """To a zygote that lives and has not served too long: it never speaks first, so what can be read is its end."""
         is_old = self._num_calls >= _MAX_CALLS and not self.num_sessions
-        if self._control and (is_old or select.select([self._control], [], [], 0)[0]):
+        if self._control and (is_old or wait_for([self._control.fileno()], 0)):
             self.stop()
         return self._control or self._start()
 

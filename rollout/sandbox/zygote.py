@@ -19,12 +19,13 @@ from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 from pathlib import Path
 
 from rollout.sandbox import guest, heap, isolation, keeper, linux, seccomp, threads, warmth
-from rollout.sandbox.child import Cage, Child, wait_for
+from rollout.sandbox.child import Cage, Child
 from rollout.sandbox.linux import machine
 from rollout.sandbox.outcome import Limits
 from rollout.sandbox.places import readable_paths
 from rollout.sandbox.refusal import IsolationError
 from rollout.sandbox.tier import Tier
+from rollout.sandbox.waiting import wait_for
 from rollout.sandbox.wire import READY, Kind, Request, receive
 
 _NUM_SPARES = 2

@@ -175,6 +175,21 @@ def test_a_zygote_outlives_the_thread_that_started_it():
         assert min(descendants(os.getpid()) - before) == zygote
 
 
+WITH_MANY_FILES = """
+import os, resource, sys
+from rollout.sandbox import Sandbox, Tier
+resource.setrlimit(resource.RLIMIT_NOFILE, (2048, 2048))
+files = [os.dup(0) for _ in range(1100)]
+with Sandbox(num_workers=1, tier=Tier(sys.argv[1])) as sandbox, sandbox.session() as session:
+    print(*[run("1").stdout for run in (sandbox.run, session.run) for _ in range(2)])
+"""
+
+
+def test_a_host_may_have_more_files_open_than_select_can_watch(tier: Tier):
+    command = [sys.executable, "-c", WITH_MANY_FILES, tier]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split() == ["1"] * 4
+
+
 WITHOUT = """
 import sys
 from rollout.sandbox import IsolationError, Sandbox, seccomp
