@@ -38,6 +38,7 @@ class Cage:
     confinement: tuple[Call, ...]
     listening: Call | None
     """Gives what threads are counted by; None where they cannot be counted: then there are none."""
+    file_limit: Call
     allow_list: Call
 
 
@@ -166,4 +167,5 @@ def _confine(cage: Cage, control: socket.socket, parent: int) -> None:
         listener = cage.listening.make()
         send(control, READY, [listener])
         os.close(listener)
+    cage.file_limit.make()
     cage.allow_list.make()

@@ -131,11 +131,20 @@ def _limit(limits: Limits, base_bytes: int) -> None:
     for kind, value in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_FSIZE, limits.disk_bytes),
-        (resource.RLIMIT_NOFILE, limits.num_files),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
     ):
         resource.setrlimit(kind, (value, value))
+
+
+def file_limit(limits: Limits) -> Call:
+    """Bounds the open files of the process that calls.
+
+    For a child alone, once it has nothing more to send: the kernel compares the same number with the descriptors on their
+    way between any two processes of the user, whoever sends them.
+    """
+    bound = ctypes.create_string_buffer(pack("=QQ", limits.num_files, limits.num_files), 16)
+    return prepared("prlimit64", 0, resource.RLIMIT_NOFILE, bound, 0)
 
 
 def confinement(limits: Limits, tier: Tier) -> tuple[Call, ...]:

@@ -13,7 +13,7 @@ _MINIMA = {
     "num_threads": -1,
     "num_processes": -1,
 }
-"""Not enough: of memory and files for the interpreter and the zygote, of source and output for the self-test, of inodes for a
+"""Not enough: of memory and files for the interpreter, of source and output for the self-test, of inodes for a
 box with anything in it."""
 
 

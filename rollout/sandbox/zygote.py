@@ -108,6 +108,7 @@ def _cage(limits: Limits, tier: Tier) -> Cage:
         has_namespace=tier is Tier.BWRAP,
         confinement=isolation.confinement(limits, tier),
         listening=listening if counted else None,
+        file_limit=isolation.file_limit(limits),
         allow_list=seccomp.installation(seccomp.assemble(machine(), policy)),
     )
 

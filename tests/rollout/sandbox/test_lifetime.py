@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -188,6 +189,17 @@ with Sandbox(num_workers=1, tier=Tier(sys.argv[1])) as sandbox, sandbox.session(
 def test_a_host_may_have_more_files_open_than_select_can_watch(tier: Tier):
     command = [sys.executable, "-c", WITH_MANY_FILES, tier]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split() == ["1"] * 4
+
+
+def test_descriptors_that_others_of_the_user_send_do_not_count(tier: Tier):
+    """The kernel refuses to send one more where the user has as many on their way as the sender may have open."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, Sandbox(Limits(num_files=32), num_workers=1, tier=tier) as sandbox:
+        for _ in range(50):
+            socket.send_fds(ours, [b"x"], [ours.fileno()])
+        assert sandbox.run("6 * 7").stdout == "42\n"
+        with sandbox.session() as session:
+            assert session.run("6 * 7").stdout == "42\n"
 
 
 WITHOUT = """
