@@ -49,7 +49,8 @@ class Child:
         self.pid, self.process = pid, os.pidfd_open(pid)
         self._control, self._cage = control, cage
         self._threads: threads.TaskCount | None = None
-        self._is_ready = False
+        self.has_begun = False
+        """Whether code was handed to it: before that, its end is no outcome of code."""
 
     @classmethod
     def fork(cls, cage: Cage) -> Self:
@@ -64,7 +65,9 @@ class Child:
 
     def begin(self, request: Request, descriptors: Sequence[int], *, is_last: bool) -> bytes:
         """Hand over what is to be run, and close our copies. Returns the token of the cell."""
-        self._await_ready()
+        if not self.has_begun:
+            self._await_ready()
+        self.has_begun = True
         token = secrets.token_bytes(_TOKEN_BYTES)
         signal.pidfd_send_signal(self.process, signal.SIGCONT)
         send(self._control, Cell(is_last, request.seed, token).pack(), descriptors)
@@ -74,15 +77,12 @@ class Child:
 
     def _await_ready(self) -> None:
         """Only our own set-up precedes that word, so that its absence is no outcome of the code."""
-        if self._is_ready:
-            return
         if self._cage.listening:
             _, listeners = receive(self._control)
             if listeners:
                 self._threads = threads.TaskCount(listeners[0], self._cage.machine, self._cage.limits)
         if self._control.recv(MAX_MESSAGE_BYTES) != READY:
             sys.exit("a child could not lock itself")
-        self._is_ready = True
 
     def finish(self, wall_s: float, token: bytes | None, watched: Sequence[int]) -> Reply | None:
         """Wait for the end of what was begun, within its limits; None if one of `watched` was first.
@@ -151,12 +151,20 @@ def _live(cage: Cage, control: socket.socket, parent: int) -> None:
     try:
         os.closerange(_ABOVE_STANDARD, control.fileno())
         os.closerange(control.fileno() + 1, 2**16)
-        _confine(cage, control, parent)
-        guest.rehearse()
-        control.send(READY)
+        _get_ready(cage, control, parent)
         guest.serve(control, cage.limits.source_bytes)
     finally:
         _exit(EXIT_ERROR)  # not looked up in `os`, which the code may have changed
+
+
+def _get_ready(cage: Cage, control: socket.socket, parent: int) -> None:
+    try:
+        _confine(cage, control, parent)
+        guest.rehearse()
+        control.send(READY)
+    except OSError as error:
+        sys.stderr.write(f"a child: {error}\n")  # the zygote's own, where the host finds it
+        raise
 
 
 def _confine(cage: Cage, control: socket.socket, parent: int) -> None:

@@ -13,7 +13,9 @@ def keep(host: socket.socket, host_process: int, cage: Cage) -> None:
     child = Child.fork(cage)
     while events := wait_for([host.fileno(), host_process, child.process], cage.limits.idle_s):
         if child.process in events:
-            _tell_of_an_end(host, child.end(Ending.FORGED))
+            reply = child.end(Ending.FORGED)
+            if _is_told(child, reply):
+                host.send(reply.pack())
             return
         message, descriptors = receive(host)
         if host_process in events or len(descriptors) != NUM_DESCRIPTORS:  # the end of the stream
@@ -33,8 +35,7 @@ def _run(child: Child, request: Request, descriptors: list[int], watched: list[i
     return child.finish(request.wall_s, token, watched)
 
 
-def _tell_of_an_end(host: socket.socket, reply: Reply) -> None:
-    """Between cells: by its own code, which is the code's doing, or by a kill from outside, which the host finds out
-    itself from the silence."""
-    if reply.exit_code != -signal.SIGKILL:
-        host.send(reply.pack())
+def _is_told(child: Child, reply: Reply) -> bool:
+    """Of an end between cells: the code's own doing. That of a child without code yet, or by a kill from outside, the host
+    finds out itself from the silence."""
+    return child.has_begun and reply.exit_code != -signal.SIGKILL

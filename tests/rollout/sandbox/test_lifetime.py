@@ -17,8 +17,11 @@ from pathlib import Path
 import pytest
 
 from rollout.errors import InfrastructureError
-from rollout.sandbox import IsolationError, Limits, Sandbox, Status, Tier
+from rollout.sandbox import DEFAULT_PRELOAD, IsolationError, Limits, Sandbox, Status, Tier
+from rollout.sandbox.exchange import exchange
 from rollout.sandbox.refusal import require_linux
+from rollout.sandbox.wire import Kind, Request
+from rollout.sandbox.worker import Worker
 
 ROOT = Path(__file__).parents[3]
 NOBODY = 65_534
@@ -63,6 +66,10 @@ def _kill(pids: set[int]) -> None:
 
 MARKED = Limits(idle_s=600 + os.getpid() / 2**22)
 """Limits that no other sandbox has: they stand in the command line of its processes, whoever their parent is now."""
+
+
+NUM_PROCESSES = 5
+"""Of a worker with one session: the zygote, its two spare children, the keeper and its child."""
 
 
 def _marked() -> set[int]:
@@ -117,6 +124,20 @@ def test_a_session_whose_processes_are_killed_is_restored(tier: Tier):
         _kill(_marked())
         with pytest.raises(InfrastructureError, match="do not run the same again"):
             session.run("now")
+
+
+def test_a_session_that_ends_before_its_first_cell_was_not_corrupted_by_it():
+    """In the tier whose processes can be ended by another signal than SIGKILL."""
+    worker = Worker(MARKED, DEFAULT_PRELOAD, Tier.LANDLOCK)
+    try:
+        with worker.open_session() as channel:
+            assert eventually(lambda: len(_marked()) == NUM_PROCESSES)
+            os.kill(max(_marked()), signal.SIGTERM)
+            assert eventually(lambda: len(_marked()) == NUM_PROCESSES - 2)
+            with pytest.raises((OSError, InfrastructureError)):
+                exchange(channel, Request(Kind.CELL, 0, 9), b"1", b"", MARKED)
+    finally:
+        worker.stop()
 
 
 def test_a_zygote_that_never_lives_is_an_infrastructure_error(tier: Tier):
