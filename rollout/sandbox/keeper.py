@@ -5,11 +5,12 @@ import socket
 
 from rollout.sandbox.child import Cage, Child
 from rollout.sandbox.waiting import wait_for
-from rollout.sandbox.wire import NUM_DESCRIPTORS, Ending, Reply, Request, receive
+from rollout.sandbox.wire import NUM_DESCRIPTORS, READY, Ending, Reply, Request, receive
 
 
 def keep(host: socket.socket, host_process: int, cage: Cage) -> None:
-    """Answer cells until the host or the child is gone, or the session was idle for too long."""
+    """Greet, then answer cells until the host or the child is gone, or the session was idle for too long."""
+    host.send(READY)
     child = Child.fork(cage)
     while events := wait_for([host.fileno(), host_process, child.process], cage.limits.idle_s):
         if child.process in events:

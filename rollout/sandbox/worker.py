@@ -89,6 +89,10 @@ class Worker:
             with there:
                 control = self._connected()
                 send(control, Request(Kind.SESSION, 0, 0).pack(), [there.fileno()])
+            here.settimeout(_START_S)
+            if here.recv(MAX_MESSAGE_BYTES) != READY:  # a zygote that is being killed still takes what is sent
+                raise ConnectionResetError("it ended before the session began")
+            here.settimeout(None)
         except OSError as error:
             here.close()
             self.stop()

@@ -140,6 +140,24 @@ def test_a_session_that_ends_before_its_first_cell_was_not_corrupted_by_it():
         worker.stop()
 
 
+def test_no_session_is_opened_at_a_zygote_that_is_being_killed(tier: Tier):
+    """Stopped, it takes what is sent, as one does whose end the kernel has not come to; the next try has a new one."""
+    worker = Worker(MARKED, DEFAULT_PRELOAD, tier)
+    try:
+        worker.call(b"1", b"", seed=0, wall_s=9)
+        for pid in _marked():
+            os.kill(pid, signal.SIGSTOP)
+        with ThreadPoolExecutor(1) as pool:
+            opened = pool.submit(worker.open_session)
+            time.sleep(0.3)
+            _kill(_marked())
+            with pytest.raises(InfrastructureError, match="lost its zygote"):
+                opened.result(timeout=60)
+        worker.open_session().close()
+    finally:
+        worker.stop()
+
+
 def test_a_zygote_that_never_lives_is_an_infrastructure_error(tier: Tier):
     before = descendants(os.getpid())
     over = threading.Event()
