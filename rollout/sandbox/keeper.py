@@ -14,9 +14,9 @@ def keep(host: socket.socket, host_process: int, cage: Cage) -> None:
     child = Child.fork(cage)
     while events := wait_for([host.fileno(), host_process, child.process], cage.limits.idle_s):
         if child.process in events:
-            reply = child.end(Ending.FORGED)
-            if _is_told(child, reply):
-                host.send(reply.pack())
+            end = child.end(Ending.FORGED)
+            if _is_told(child, end):
+                host.send(end.pack())
             return
         message, descriptors = receive(host)
         if host_process in events or len(descriptors) != NUM_DESCRIPTORS:  # the end of the stream
