@@ -10,6 +10,8 @@ second run goes on there.
 """
 
 import argparse
+import ctypes
+import gc
 import json
 import os
 import random
@@ -45,7 +47,7 @@ class Reading:
     """What could pile up."""
 
     host_mb: float
-    """Resident memory of this process."""
+    """Resident memory of this process, after what is free has been given back."""
     sandbox_mb: float
     """Proportional memory of all processes of the sandboxes; needs root."""
     processes: int
@@ -58,6 +60,8 @@ class Reading:
     @classmethod
     def now(cls) -> "Reading":
         """Take it."""
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)  # else each thread's own store of free memory is counted
         return cls(
             read_rollup(os.getpid())["Rss"],
             sum(read_rollup(pid)["Pss"] for pid in descendants(os.getpid())),
