@@ -13,7 +13,7 @@ x, y = symbols('x y')
 str(solve(x**3 - 6*x**2 + 11*x - 6, x)), solve([x + y - 3, x - y - 1]), factor(x**2 - 1), latex(x / 2)
 simplify(sin(x)**2 + cos(x)**2), integrate(x * exp(x), x), diff(x**3), limit(sin(x)/x, x, 0), sympify('x + 1')
 factorint(360), Matrix([[1, 2], [3, 4]]).inv(), N(sqrt(2)), solve(x**2 - 2)
-for n in range(4):  # the interpreter specialises what runs again; whole roots are found soonest
+for n in range(12):  # the interpreter specialises what runs again; whole roots are found soonest
     solve(x**2 - n * x - n - 1, x)""",
     "scipy.optimize": "from scipy.optimize import brentq, minimize\nbrentq(lambda x: x, -1, 1), minimize(lambda x: x @ x, [1.0])",
     "scipy.integrate": "from scipy.integrate import quad\nquad(lambda x: x, 0, 1)",
