@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from pipelines.recipe import nearest
 from pipelines.store import Store
+from rollout.names import nearest
 
 
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,9 +1,8 @@
 """A recipe: one TOML file with one table a stage, and overrides `stage.key=value`."""
 
-import difflib
 import os
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from data_contracts.ids import canonical_json
+from rollout.names import nearest
 
 RECIPES = Path(__file__).with_name("recipes")
 TABLES = (
@@ -121,13 +121,6 @@ def _fault(stage: str, kind: str, place: Sequence[str | int], message: str, know
     if kind == "extra_forbidden":
         return f"recipe [{stage}] has no key {key!r}{nearest(key, known)}"
     return f"recipe [{stage}] {key}: {message}"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """` (did you mean 'x'?)` with the nearest known name, or the list of them."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else f" (known: {', '.join(names)})"
 
 
 def recipe_path(name: str) -> Path:

@@ -67,7 +67,7 @@ def _run_suite(suite: Suite, arguments: argparse.Namespace, rest: Sequence[str])
     questions = load_questions(suite, arguments.copy, revision)
     # The questions lie in a private temporary folder while the process runs: some suites forbid to keep them elsewhere.
     with private_folder() as scratch:
-        tasks, _ = write_dataset(scratch, "tasks", suite_tasks(suite, questions, limits=limits), Task)
+        tasks, _ = write_dataset(scratch, "tasks", suite_tasks(suite, questions, limits), Task)
         more = ["--redact"] if suite.redact else []
         if revision is not None:
             more += ["--suite-revision", revision]

@@ -18,9 +18,12 @@ from pipelines.curation.contamination import attempt_overlaps, index_of, task_ov
 from pipelines.defs.base import sft_sources
 from pipelines.defs.contamination import parse_decontamination
 from pipelines.defs.task_sets import domain_groups, test_tasks
+from pipelines.defs.task_tools import with_named_tools
 from pipelines.recipe import Recipe, parse_table
+from pipelines.sources.questions import PYTHON
 from pipelines.sources.suites import Item, find_suite, held_out_items
 from pipelines.store import Store
+from rollout.names import nearest
 from rollout.private_folder import private_folder
 
 
@@ -39,7 +42,8 @@ class SuiteChoice(BaseModel):
     """A local copy; None: from the hub."""
     revision: str | None = None
     """On the hub; a commit makes the figure repeatable."""
-    with_tool: bool = True
+    tools: tuple[str, ...] | None = None
+    """Tables [tools.NAME], and `python`. None: `python` alone; empty: no tool."""
     limits: TaskLimits | None = None
     """None: 16 turns, 15 calls, 20,480 tokens."""
 
@@ -77,13 +81,20 @@ class Exam:
 
 
 def suite_choices(recipe: Recipe) -> tuple[SuiteChoice, ...]:
-    """The suites that [evaluation] names. Raises ValueError for an unknown one, and for one that comes twice."""
+    """The suites that [evaluation] names. Raises ValueError for an unknown suite or tool, and for a suite that comes twice."""
     given: dict[str, Any] = {"suites": recipe.table("evaluation").get("suites", [])}
     choices = parse_table("evaluation", given, SuitesTable).suites
     names = [find_suite(choice.name).name for choice in choices]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise ValueError(f"recipe [evaluation] names the suite {doubled[0]!r} twice: remove one entry")
+    known = {PYTHON.name, *recipe.tables.get("tools", {})}
+    for choice in choices:
+        for tool in set(choice.tools or ()) - known:
+            raise ValueError(
+                f"recipe [[evaluation.suites]] {choice.name} names the tool {tool!r}, but there is no table [tools.{tool}]"
+                f"{nearest(tool, known)}"
+            )
     return choices
 
 
@@ -98,17 +109,18 @@ def exams(store: Store, recipe: Recipe) -> list[Exam]:
         parents=[source],
         groups=domain_groups(recipe, everything),
     )
-    return [own, *map(_suite_exam, suite_choices(recipe))]
+    return [own, *[_suite_exam(recipe, choice) for choice in suite_choices(recipe)]]
 
 
-def _suite_exam(choice: SuiteChoice) -> Exam:
+def _suite_exam(recipe: Recipe, choice: SuiteChoice) -> Exam:
     from pipelines.sources.suites.loading import LIMITS, found_revision, load_questions, question_items, suite_tasks
 
     suite = find_suite(choice.name)
     path = None if choice.path is None else Path(choice.path).expanduser()
     revision = found_revision(suite, path, choice.revision)
     questions = load_questions(suite, path, revision)
-    tasks = suite_tasks(suite, questions, with_tool=choice.with_tool, limits=choice.limits or LIMITS)
+    tasks = suite_tasks(suite, questions, choice.limits or LIMITS)
+    tasks = with_named_tools(tasks, choice.tools, recipe, f"[[evaluation.suites]] {suite.name} tools")
     return Exam(suite.name, tasks, question_items(suite, questions), redact=suite.redact, revision=revision)
 
 

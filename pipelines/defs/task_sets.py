@@ -9,12 +9,13 @@ from pydantic import BaseModel
 from data_contracts.decisions import Decision
 from data_contracts.ids import content_hash
 from data_contracts.tasks import Split, Task
-from pipelines.defs.task_tools import with_named_tools
-from pipelines.recipe import Recipe, nearest, parse_table
+from pipelines.defs.task_tools import named_tools, with_named_tools
+from pipelines.recipe import Recipe, parse_table
 from pipelines.sources.embedded import TasksRecipe, generate, scarce_families
 from pipelines.sources.embedded import teacher_tasks as embedded_choice
 from pipelines.sources.mixture import MixtureRecipe, read_mixture
 from pipelines.sources.questions import QuestionsRecipe, read_questions
+from rollout.names import nearest
 
 OWN_KEYS = ("source", "seed", "num_validation", "tools")
 """Keys of [tasks] that are ours; the others are the source's."""
@@ -78,7 +79,7 @@ def make_decided_tasks(recipe: Recipe) -> tuple[list[Task], list[Decision]]:
     """All tasks of the recipe, and the decisions on the rows that they were chosen from."""
     source, settings = task_source(recipe)
     tasks, decisions = source.make(settings, recipe.seed("tasks"))
-    return with_named_tools(tasks, recipe), decisions
+    return with_named_tools(tasks, named_tools(recipe), recipe, "[tasks] tools"), decisions
 
 
 def test_tasks(tasks: Sequence[Task]) -> list[Task]:

@@ -23,6 +23,12 @@ def add_eval_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=64, help="sequences at once, for a checkpoint")
     parser.add_argument("--tool", default="real", choices=("real", "none", "disabled", "offset"), help="default: real")
     parser.add_argument("--tools", type=Path, metavar="RECIPE", help="TOML file with tables [tools.NAME]")
+    parser.add_argument(
+        "--declare",
+        action="append",
+        metavar="NAME",
+        help="a tool of --tools or of the tasks that all tasks declare; repeat it",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="N of the tasks only, always the same ones")
     parser.add_argument("--redact", action="store_true", help="write hashes and scores only, no text")
     parser.add_argument("--overlaps", type=Path, help="dataset of what training rows share with the items")

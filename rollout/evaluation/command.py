@@ -16,12 +16,14 @@ from rollout.evaluation.report import Contamination, report
 from rollout.evaluation.result import read_scores
 from rollout.evaluation.run import evaluate
 from rollout.evaluation.tables import report_markdown, report_text
-from rollout.evaluation.task_files import SUFFIXES, drawn, read_tasks, without_tools
+from rollout.evaluation.task_files import SUFFIXES, drawn, read_tasks
 from rollout.private_folder import private_folder
 from rollout.recipe import EvaluateRecipe
 from rollout.rendering import Family
 from rollout.sampling import num_attempts_made
 from rollout.tools.command import read_tables
+from rollout.tools.declared import declaring
+from rollout.tools.tables import ToolTable
 
 SHARD_ATTEMPTS = 256
 """Attempts in one unit of work and of resume, about."""
@@ -47,9 +49,22 @@ def main(words: Sequence[str]) -> None:
 
 def _chosen(arguments: argparse.Namespace) -> list[Task]:
     tasks = read_tasks(arguments.tasks)
-    if arguments.tool == NO_TOOL:
-        tasks = [without_tools(task) for task in tasks]
+    if arguments.tool == NO_TOOL and arguments.declare:
+        raise ValueError(f"--tool {NO_TOOL} and --declare {arguments.declare[0]} contradict each other: leave one out")
+    if arguments.tool == NO_TOOL or arguments.declare:
+        tasks = _declaring(tasks, arguments)
     return tasks if arguments.limit is None else drawn(tasks, arguments.limit)
+
+
+def _declaring(tasks: Sequence[Task], arguments: argparse.Namespace) -> list[Task]:
+    try:
+        return declaring(tasks, arguments.declare or (), _tables(arguments))
+    except ValueError as error:
+        raise ValueError(f"--declare {error}") from error
+
+
+def _tables(arguments: argparse.Namespace) -> dict[str, ToolTable]:
+    return {} if arguments.tools is None else read_tables(arguments.tools)
 
 
 @contextmanager
@@ -81,7 +96,7 @@ def _recipe(arguments: argparse.Namespace, tasks: Sequence[Task]) -> EvaluateRec
             "num_attempts": arguments.attempts,
             "tasks_per_shard": max(1, SHARD_ATTEMPTS // max(1, arguments.attempts)),
             "tool_variant": "real" if arguments.tool == NO_TOOL else arguments.tool,
-            "tools": {} if arguments.tools is None else read_tables(arguments.tools),
+            "tools": _tables(arguments),
             "label": arguments.label or arguments.model or arguments.checkpoint.name,
             "suite": arguments.suite or "+".join(_stem(path) for path in arguments.tasks),
             "suite_revision": arguments.suite_revision,

@@ -43,12 +43,6 @@ def _parsed(line: str, path: Path, number: int) -> Task:
         ) from error
 
 
-def without_tools(task: Task) -> Task:
-    """The task with no tool declared: another task, with a key of its own."""
-    fields = {name: getattr(task, name) for name in Task.model_fields if name not in ("key", "tools")}
-    return Task.create(**fields)
-
-
 def drawn(tasks: Iterable[Task], number: int) -> list[Task]:
     """The first `number` tasks in an order that is random, but the same for ever."""
     return sorted(tasks, key=lambda task: content_hash(["eval", task.key]))[:number]

@@ -1,6 +1,7 @@
 """The evaluation report with suites beside our own held-out tasks: real models and tools, in this process."""
 
 import json
+import re
 from pathlib import Path
 
 import dagster as dg
@@ -13,7 +14,7 @@ from data_contracts.overlaps import Overlap
 from data_contracts.storage import MANIFEST, file_entry, write_bytes
 from data_contracts.tasks import Split, Task
 from pipelines.defs.evaluation import CANDIDATES, evaluation_report
-from pipelines.defs.exams import suite_choices
+from pipelines.defs.exams import exams, suite_choices
 from pipelines.defs.recipe_check import faults_here
 from pipelines.launchers.local import LocalLauncher
 from pipelines.recipe import load_recipe
@@ -131,6 +132,15 @@ def test_nothing_of_a_suite_that_is_not_to_be_republished_lies_in_the_data_folde
     assert not any(part in texts for part in runs_of_words(HIDDEN.format(7)))
 
 
+def test_a_suite_declares_the_tools_that_it_names(tmp_path):
+    released(Store(tmp_path / "data"))
+    suite = copy_of(tmp_path, "math500", [(KNOWN.format(5), 55)]).replace("{name", '{tools=["gcd", "python"], name')
+    function = '{kind="function", function="tests.rollout.tools.test_registry:gcd"}'
+    recipe = load_recipe("embedded", [f"evaluation.suites=[{suite}]", f"tools.gcd={function}"])
+    own, named = exams(Store(tmp_path / "data"), recipe)
+    assert [[tool.name for tool in exam.tasks[0].tools] for exam in (own, named)] == [["python"], ["gcd", "python"]]
+
+
 def test_the_ui_shows_tables_pairs_and_a_plot_of_all_suites(examined):
     _, result = examined
     metadata = result.asset_materializations_for_node("evaluation_report")[0].metadata
@@ -148,10 +158,11 @@ def test_the_ui_shows_tables_pairs_and_a_plot_of_all_suites(examined):
         ('[{name="math5000"}]', "did you mean 'math500'"),
         ('[{name="math500"}, {name="math500"}]', "names the suite 'math500' twice"),
         ('[{name="math500", file="x"}]', "suites.0.file"),
+        ('[{name="math500", tools=["pyhton"]}]', r"no table \[tools.pyhton\] \(did you mean 'python'"),
     ],
 )
 def test_a_slip_in_the_suites_is_found_before_the_first_step(suites, words):
     recipe = load_recipe("embedded", [f"evaluation.suites={suites}"])
-    assert any(words in fault for fault in faults_here(recipe))
+    assert any(re.search(words, fault) for fault in faults_here(recipe))
     with pytest.raises(ValueError, match=words):
         suite_choices(recipe)

@@ -50,14 +50,12 @@ def found_revision(suite: Suite, path: Path | None = None, revision: str | None 
         return asked
 
 
-def suite_tasks(
-    suite: Suite, questions: Iterable[Question], *, with_tool: bool = True, limits: TaskLimits = LIMITS
-) -> list[Task]:
-    """The questions as test tasks, with the Python tool or without any."""
+def suite_tasks(suite: Suite, questions: Iterable[Question], limits: TaskLimits = LIMITS) -> list[Task]:
+    """The questions as test tasks that declare the Python tool."""
     return [
         Task.create(
             messages=(Message(role=Role.USER, content=f"{question.text}{question.more}{suite.ask}"),),
-            tools=(PYTHON,) if with_tool else (),
+            tools=(PYTHON,),
             verifier=question.verifier,
             limits=limits,
             source=suite.name,

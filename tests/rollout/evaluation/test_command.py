@@ -85,6 +85,23 @@ def test_a_recipe_says_what_stands_behind_the_tools(tmp_path):
     assert {call.result.split(":")[0] for attempt in attempts for call in attempt.calls()} == {"read"}
 
 
+def test_all_tasks_declare_the_tools_that_are_named(tmp_path):
+    recipe = tmp_path / "tools.toml"
+    recipe.write_text('[tools.gcd]\nkind = "function"\nfunction = "tests.rollout.tools.test_registry:gcd"\n')
+    with model_server() as server:
+        done = asked(tmp_path, server.base_url, "--tools", recipe, "--declare", "gcd", "--declare", "python")
+        assert done.returncode == 0, done.stderr
+        assert [tool["function"]["name"] for tool in server.requests[0]["tools"]] == ["gcd", "python"]
+        slip = asked(tmp_path, server.base_url, "--declare", "pyhton", output="slip")
+        assert (slip.returncode, "--declare names 'pyhton'" in slip.stderr, "did you mean" in slip.stderr) == (
+            2,
+            True,
+            True,
+        )
+        both = asked(tmp_path, server.base_url, "--declare", "python", "--tool", "none", output="slip")
+        assert (both.returncode, "contradict each other" in both.stderr) == (2, True)
+
+
 def leaks(folder: Path) -> bool:
     """Whether any run of eight words of any question stands in what was written."""
     runs = set().union(*(runs_of_words(task.messages[0].content) for task in exam()))

@@ -165,11 +165,11 @@ def test_a_local_copy_is_a_file_of_lines_a_parquet_file_or_a_folder(tmp_path):
     assert [question.name for question in found[0]] == ["61", "61:2"]
 
 
-def test_tasks_are_test_tasks_with_the_tool_or_without():
+def test_tasks_are_test_tasks_with_the_tool():
     suite = SUITES["hmmt25"]
     questions = [suite.read(HMMT)]
     limits = TaskLimits(max_turns=2, max_calls=1, max_tokens=99)
-    (task,), (plain,) = (suite_tasks(suite, questions, with_tool=tool, limits=limits) for tool in (True, False))
+    (task,) = suite_tasks(suite, questions, limits)
     assert (task.split, task.source, task.source_id, task.domain) == (Split.TEST, "hmmt25", "7", "Algebra")
     assert (task.verifier.name, task.verifier.reference, task.limits, task.licence) == (
         "math",
@@ -178,8 +178,7 @@ def test_tasks_are_test_tasks_with_the_tool_or_without():
         suite.licence,
     )
     assert task.messages[0].content == "Compute $1+1$.\n\nGive the final answer in \\boxed{}."
-    assert ([tool.name for tool in task.tools], plain.tools) == (["python"], ())
-    assert task.key != plain.key
+    assert [tool.name for tool in task.tools] == ["python"]
     assert [(item.name, item.text) for item in question_items(suite, questions)] == [("hmmt25/7", "Compute $1+1$.")]
 
 
