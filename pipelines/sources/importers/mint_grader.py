@@ -16,7 +16,6 @@ _PROPOSED = re.compile(r"<solution>(.*?)(?:</solution>|\Z)", re.DOTALL)
 _OPTION = re.compile(r"\W*(?:option\s+|the (?:correct )?answer is:?\s+)?\(?([a-e])\s*(?:[):.]|\Z)", re.IGNORECASE)
 _CLOSED = re.compile(r"<solution>([^<]*(?:<(?!/solution>)[^<]*)*)</solution>")
 """What stands between the marks, up to the first end mark."""
-_NUMBER = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?")
 _FLOAT_ERROR = 1e-6
 
 
@@ -29,15 +28,9 @@ def passed_wrongly(part: str, reference: str, message: str) -> bool:
 
 def refused_wrongly(reference: str, messages: Sequence[str]) -> bool:
     """Whether a message proposes the reference's number alone, of those that the grader took for wrong."""
-    expected = _number(reference)
+    expected = plain_number(reference)
     proposals = map(_CLOSED.findall, messages if expected is not None else ())
-    return any(len(texts) == 1 and _number(texts[0]) == expected for texts in proposals)
-
-
-def _number(text: str) -> float | None:
-    """The number that a text is, in dollar signs or not; None for any other text."""
-    plain = text.strip(" \n$")
-    return float(plain.replace(",", "")) if _NUMBER.fullmatch(plain) else None
+    return any(len(texts) == 1 and plain_number(texts[0]) == expected for texts in proposals)
 
 
 def _no_number_equals(reference: str, proposed: list[str]) -> bool:
