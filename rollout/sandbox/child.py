@@ -65,11 +65,12 @@ class Child:
 
     def begin(self, request: Request, descriptors: Sequence[int], *, is_last: bool) -> bytes:
         """Hand over what is to be run, and close our copies. Returns the token of the cell."""
-        if not self.has_begun:
+        if self.has_begun:
+            signal.pidfd_send_signal(self.process, signal.SIGCONT)
+        else:
             self._await_ready()
         self.has_begun = True
         token = secrets.token_bytes(_TOKEN_BYTES)
-        signal.pidfd_send_signal(self.process, signal.SIGCONT)
         send(self._control, Cell(is_last, request.seed, token).pack(), descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
