@@ -29,24 +29,33 @@ class _Usage(ctypes.Structure):
     )
 
 
-def settle() -> None:
-    """Fill the gaps of the heap, so that what a child allocates lies together, and lay the heap out in huge pages.
+def fill_gaps() -> None:
+    """Allocate, for good, until each size comes from above what was ever used: what a child allocates then lies together.
 
-    Nothing but speed depends on it; nothing happens where the C library is not glibc or the kernel knows no such pages.
+    Nothing but speed depends on this and on `collapse`; nothing happens where the C library is not glibc.
     """
+    if libc := _glibc():
+        top = libc.sbrk(0) - libc.mallinfo2().keepcost
+        for size in _SIZES:
+            while libc.malloc(ctypes.c_size_t(size)) < top:
+                pass
+
+
+def collapse() -> None:
+    """Lay the heap out in huge pages, whose table is short; nothing happens where the kernel knows none.
+
+    One that this process writes to while a fork shares it is split for good, so what it does after each fork goes first.
+    """
+    if libc := _glibc():
+        end = libc.sbrk(0)
+        begin = -(-(end - libc.mallinfo2().arena) // _HUGE_BYTES) * _HUGE_BYTES
+        libc.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end // _HUGE_BYTES * _HUGE_BYTES - begin), _COLLAPSE)
+
+
+def _glibc() -> ctypes.CDLL | None:
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallinfo2"):
-        return
+        return None
     libc.mallinfo2.restype = _Usage
     libc.malloc.restype = libc.sbrk.restype = ctypes.c_void_p
-    usage, end = libc.mallinfo2(), libc.sbrk(0)
-    _fill_gaps(libc, end - usage.keepcost)
-    begin = -(-(end - usage.arena) // _HUGE_BYTES) * _HUGE_BYTES
-    libc.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end // _HUGE_BYTES * _HUGE_BYTES - begin), _COLLAPSE)
-
-
-def _fill_gaps(libc: ctypes.CDLL, top: int) -> None:
-    """Allocate, for good, until each size comes from above what was ever used."""
-    for size in _SIZES:
-        while libc.malloc(ctypes.c_size_t(size)) < top:
-            pass
+    return libc
