@@ -5,12 +5,14 @@
 Benign code only: a print, numpy (import and a determinant), numpy and sympy (imports and a sum), sympy (import and an
 equation). All ways alternate within each repeat, so that a busy machine slows all of them; every answer is checked. Prints a
 row for each code, way and number of callers: median and 95th percentile of a call's wall time (waiting for a worker
-included), calls a second (median over the repeats, and their range), and how many times the best rate of a fresh interpreter
-in bubblewrap that is. Then the cells of a session, and what a start costs in seconds and memory, with numpy, sympy and scipy
-loaded. Memory needs root.
+included), calls a second (median over the repeats, and their range), how many times the best rate of a fresh interpreter in
+bubblewrap that is, and the machine's pace: what starting /bin/true took just before, in ms. The pace of a shared machine
+changes; with `--max-pace 1.3` each measurement waits for a moment this quiet, a minute at most. Then the cells of a session,
+and what a start costs in seconds and memory, with numpy and sympy loaded. Memory needs root.
 """
 
 import argparse
+import math
 import os
 import statistics
 import subprocess
@@ -29,6 +31,7 @@ from tests.rollout.sandbox.test_lifetime import descendants
 
 LIMITS = Limits(wall_s=30, cpu_s=30)
 NUM_CELLS = 500
+PACE_STARTS, QUIET_S = 15, 60.0
 CODES = {
     "print": "print(6 * 7)",
     "numpy": "import numpy\nrows = numpy.arange(10_000).reshape(100, 100) % 97 + 50 * numpy.eye(100)\n"
@@ -98,19 +101,40 @@ def measure(way: Way, code: str, answer: str, num_callers: int) -> tuple[list[fl
         return seconds, num_calls / (time.perf_counter() - start)
 
 
-def compare(ways: list[Way], repeats: int) -> None:
+def pace_ms() -> float:
+    """Of this machine now: a fork and exec of the smallest program, median of a few."""
+    seconds = []
+    for _ in range(PACE_STARTS):
+        start = time.perf_counter()
+        subprocess.run(["/bin/true"], check=True)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds) * 1e3
+
+
+def quiet_pace_ms(most_ms: float) -> float:
+    """The pace as soon as it is this good, or what it is after some time."""
+    deadline = time.monotonic() + QUIET_S
+    while (pace := pace_ms()) > most_ms and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return pace
+
+
+def compare(ways: list[Way], repeats: int, max_pace_ms: float) -> None:
     """Measure all, alternating, and print the table."""
-    seconds, rates = defaultdict(list), defaultdict(list)
+    seconds, rates, paces = defaultdict(list), defaultdict(list), defaultdict(list)
     answers = {name: fresh([])(code) for name, code in CODES.items()}
     for _ in range(repeats):
         for name, code in CODES.items():
             for way in ways:
                 for num_callers in way.callers:
                     key = name, way.name, num_callers
+                    paces[key].append(quiet_pace_ms(max_pace_ms))
                     found, rate = measure(way, code, answers[name], num_callers)
                     seconds[key] += found
                     rates[key].append(rate)
-    print(f"{'code':<7}{'way':<24}{'callers':>7}{'p50 ms':>10}{'p95 ms':>10}{'calls/s':>10}{'(range)':>14}{'times':>8}")
+    print(
+        f"{'code':<7}{'way':<24}{'callers':>7}{'p50 ms':>10}{'p95 ms':>10}{'calls/s':>10}{'(range)':>14}{'times':>8}{'pace':>7}"
+    )
     for name, way_name, num_callers in seconds:
         key = name, way_name, num_callers
         cuts = statistics.quantiles(seconds[key], n=20)
@@ -119,7 +143,7 @@ def compare(ways: list[Way], repeats: int) -> None:
         spread = f"({min(rates[key]):.0f}-{max(rates[key]):.0f})"
         print(
             f"{name:<7}{way_name:<24}{num_callers:>7}{cuts[9] * 1e3:>10.2f}{cuts[18] * 1e3:>10.2f}{rate:>10.1f}"
-            f"{spread:>14}{rate / best:>8.1f}"
+            f"{spread:>14}{rate / best:>8.1f}{statistics.median(paces[key]):>7.2f}"
         )
 
 
@@ -131,10 +155,11 @@ def session_cells(sandbox: Sandbox) -> None:
     print(f"{sandbox.tier}: session cell p50 {cuts[9] * 1e3:.2f} ms, p95 {cuts[18] * 1e3:.2f} ms")
 
 
-def start_cost(tier: Tier, repeats: int) -> None:
+def start_cost(tier: Tier, repeats: int, max_pace_ms: float) -> None:
     """Print what it takes until a sandbox with one worker serves, its self-test included, and what its processes hold."""
     starts, memory = [], []
     for _ in range(repeats):
+        quiet_pace_ms(max_pace_ms)
         start = time.perf_counter()
         with Sandbox(LIMITS, 1, SCIENCE_PRELOAD, tier=tier) as sandbox:
             starts.append(time.perf_counter() - start)
@@ -168,6 +193,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--fresh-callers", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--fresh-calls", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--max-pace", type=float, default=math.inf, metavar="MS", help="wait for a machine this quiet")
     return parser.parse_args()
 
 
@@ -185,11 +211,12 @@ def main() -> None:
             Way(REFERENCE, fresh(BUBBLEWRAP), given.fresh_callers, given.fresh_calls),
             Way("plain python", fresh([]), given.fresh_callers, given.fresh_calls),
         ]
-        compare(ways, given.repeats)
+        compare(ways, given.repeats, given.max_pace)
         for sandbox in sandboxes.values():
+            quiet_pace_ms(given.max_pace)
             session_cells(sandbox)
     for tier in given.tiers:
-        start_cost(tier, given.repeats)
+        start_cost(tier, given.repeats, given.max_pace)
 
 
 if __name__ == "__main__":
