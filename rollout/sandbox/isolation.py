@@ -141,8 +141,13 @@ def file_limit(limits: Limits) -> Call:
     """Bounds the open files of the process that calls.
 
     For a child alone, once it has nothing more to send: the kernel compares the same number with the descriptors on their
-    way between any two processes of the user, whoever sends them.
+    way between any two processes of the user, whoever sends them. Raises IsolationError where the machine allows less.
     """
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most != resource.RLIM_INFINITY and limits.num_files > most:
+        raise IsolationError(
+            f"num_files={limits.num_files}: a process may have at most {most} here; set it to that, or raise `ulimit -Hn`"
+        )
     bound = ctypes.create_string_buffer(pack("=QQ", limits.num_files, limits.num_files), 16)
     return prepared("prlimit64", 0, resource.RLIMIT_NOFILE, bound, 0)
 

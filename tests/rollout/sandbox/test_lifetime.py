@@ -230,6 +230,22 @@ def test_a_host_may_have_more_files_open_than_select_can_watch(tier: Tier):
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split() == ["1"] * 4
 
 
+WITH_FEW_FILES = """
+import resource
+from rollout.sandbox import IsolationError, Limits, Sandbox
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+try:
+    Sandbox(Limits(num_files=100))
+except IsolationError as error:
+    print(error)
+"""
+
+
+def test_more_files_than_the_machine_allows_are_refused_by_name():
+    said = subprocess.run([sys.executable, "-c", WITH_FEW_FILES], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "num_files=100: a process may have at most 64 here" in said.stdout
+
+
 def test_descriptors_that_others_of_the_user_send_do_not_count(tier: Tier):
     """The kernel refuses to send one more where the user has as many on their way as the sender may have open."""
     ours, theirs = socket.socketpair()
