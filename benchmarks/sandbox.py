@@ -6,13 +6,12 @@ Benign code only: a print, numpy (import and a determinant), numpy and sympy (im
 equation). All ways alternate within each repeat, so that a busy machine slows all of them; every answer is checked. Prints a
 row for each code, way and number of callers: median and 95th percentile of a call's wall time (waiting for a worker
 included), calls a second (median over the repeats, and their range), how many times the best rate of a fresh interpreter in
-bubblewrap that is, and the machine's pace: what starting /bin/true took just before, in ms. The pace of a shared machine
-changes; with `--max-pace 1.3` each measurement waits for a moment this quiet, a minute at most. Then the cells of a session,
-and what a start costs in seconds and memory, with numpy and sympy loaded. Memory needs root.
+bubblewrap that is, and `stolen`: the share of the processors' time that a shared machine gave to others meanwhile. With
+`--max-stolen 0.05` a measurement during which more was taken is made again, some times at most, and the best is kept. Then
+the cells of a session, and what a start costs in seconds and memory, with numpy and sympy loaded. Memory needs root.
 """
 
 import argparse
-import math
 import os
 import statistics
 import subprocess
@@ -23,7 +22,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from rollout.sandbox import Limits, Sandbox, Status, Tier
 from rollout.sandbox.sandbox import SCIENCE_PRELOAD
@@ -31,7 +32,9 @@ from tests.rollout.sandbox.test_lifetime import descendants
 
 LIMITS = Limits(wall_s=30, cpu_s=30)
 NUM_CELLS = 500
-PACE_STARTS, QUIET_S = 15, 60.0
+MAX_TRIES = 6
+STOLEN = 7
+"""Its place in the first line of /proc/stat, after user, nice, system, idle, iowait, irq and softirq."""
 CODES = {
     "print": "print(6 * 7)",
     "numpy": "import numpy\nrows = numpy.arange(10_000).reshape(100, 100) % 97 + 50 * numpy.eye(100)\n"
@@ -54,6 +57,7 @@ BUBBLEWRAP = [
 ]
 PYTHON = [sys.executable, "-I", "-c"]
 REFERENCE = "bwrap python"
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -101,39 +105,40 @@ def measure(way: Way, code: str, answer: str, num_callers: int) -> tuple[list[fl
         return seconds, num_calls / (time.perf_counter() - start)
 
 
-def pace_ms() -> float:
-    """Of this machine now: a fork and exec of the smallest program, median of a few."""
-    seconds = []
-    for _ in range(PACE_STARTS):
-        start = time.perf_counter()
-        subprocess.run(["/bin/true"], check=True)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds) * 1e3
+def stolen(task: Callable[[], Result], most: float) -> tuple[Result, float]:
+    """The result of the task, and the share of processor time that others took meanwhile; at most `most`, if need be after
+    some tries, else the least that there was."""
+    tries = []
+    while not tries or (tries[-1][1] > most and len(tries) < MAX_TRIES):
+        before = processor_times()
+        result = task()
+        taken = [after - earlier for after, earlier in zip(processor_times(), before, strict=True)]
+        tries.append((result, taken[STOLEN] / sum(taken)))
+    return min(tries, key=lambda found: found[1])
 
 
-def quiet_pace_ms(most_ms: float) -> float:
-    """The pace as soon as it is this good, or what it is after some time."""
-    deadline = time.monotonic() + QUIET_S
-    while (pace := pace_ms()) > most_ms and time.monotonic() < deadline:
-        time.sleep(0.5)
-    return pace
+def processor_times() -> list[int]:
+    """What the processors did since the machine's start, by kind."""
+    return [int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
 
 
-def compare(ways: list[Way], repeats: int, max_pace_ms: float) -> None:
+def compare(ways: list[Way], repeats: int, max_stolen: float) -> None:
     """Measure all, alternating, and print the table."""
-    seconds, rates, paces = defaultdict(list), defaultdict(list), defaultdict(list)
+    seconds, rates, shares = defaultdict(list), defaultdict(list), defaultdict(list)
     answers = {name: fresh([])(code) for name, code in CODES.items()}
     for _ in range(repeats):
         for name, code in CODES.items():
             for way in ways:
                 for num_callers in way.callers:
                     key = name, way.name, num_callers
-                    paces[key].append(quiet_pace_ms(max_pace_ms))
-                    found, rate = measure(way, code, answers[name], num_callers)
+                    task = partial(measure, way, code, answers[name], num_callers)
+                    (found, rate), share = stolen(task, max_stolen)
+                    shares[key].append(share)
+                    print(*key, f"{rate:.1f}/s, stolen {share:.1%}", file=sys.stderr, flush=True)
                     seconds[key] += found
                     rates[key].append(rate)
     print(
-        f"{'code':<7}{'way':<24}{'callers':>7}{'p50 ms':>10}{'p95 ms':>10}{'calls/s':>10}{'(range)':>14}{'times':>8}{'pace':>7}"
+        f"{'code':<7}{'way':<24}{'callers':>7}{'p50 ms':>10}{'p95 ms':>10}{'calls/s':>10}{'(range)':>14}{'times':>8}{'stolen':>8}"
     )
     for name, way_name, num_callers in seconds:
         key = name, way_name, num_callers
@@ -143,32 +148,39 @@ def compare(ways: list[Way], repeats: int, max_pace_ms: float) -> None:
         spread = f"({min(rates[key]):.0f}-{max(rates[key]):.0f})"
         print(
             f"{name:<7}{way_name:<24}{num_callers:>7}{cuts[9] * 1e3:>10.2f}{cuts[18] * 1e3:>10.2f}{rate:>10.1f}"
-            f"{spread:>14}{rate / best:>8.1f}{statistics.median(paces[key]):>7.2f}"
+            f"{spread:>14}{rate / best:>8.1f}{statistics.median(shares[key]):>8.1%}"
         )
 
 
-def session_cells(sandbox: Sandbox) -> None:
+def session_cells(sandbox: Sandbox, max_stolen: float) -> None:
     """Print what a cell of a session takes."""
-    with sandbox.session() as session:
-        seconds = [timed(lambda code: session.run(code).stdout, f"print({n})", f"{n}\n") for n in range(NUM_CELLS)]
+
+    def cells() -> list[float]:
+        with sandbox.session() as session:
+            return [timed(lambda code: session.run(code).stdout, f"print({n})", f"{n}\n") for n in range(NUM_CELLS)]
+
+    seconds, share = stolen(cells, max_stolen)
     cuts = statistics.quantiles(seconds, n=20)
-    print(f"{sandbox.tier}: session cell p50 {cuts[9] * 1e3:.2f} ms, p95 {cuts[18] * 1e3:.2f} ms")
+    print(f"{sandbox.tier}: session cell p50 {cuts[9] * 1e3:.2f} ms, p95 {cuts[18] * 1e3:.2f} ms; stolen {share:.1%}")
 
 
-def start_cost(tier: Tier, repeats: int, max_pace_ms: float) -> None:
+def start_cost(tier: Tier, repeats: int, max_stolen: float) -> None:
     """Print what it takes until a sandbox with one worker serves, its self-test included, and what its processes hold."""
-    starts, memory = [], []
-    for _ in range(repeats):
-        quiet_pace_ms(max_pace_ms)
-        start = time.perf_counter()
+
+    def start() -> tuple[float, tuple[float, float]]:
+        begin = time.perf_counter()
         with Sandbox(LIMITS, 1, SCIENCE_PRELOAD, tier=tier) as sandbox:
-            starts.append(time.perf_counter() - start)
+            seconds = time.perf_counter() - begin
             sandbox.run("6 * 7")
-            memory.append(memory_mb())
+            return seconds, memory_mb()
+
+    found = [stolen(start, max_stolen) for _ in range(repeats)]
+    starts, memory = zip(*(result for result, _ in found), strict=True)
     resident, proportional = (statistics.median(column) for column in zip(*memory, strict=True))
     print(
         f"{tier}: start {statistics.median(starts):.2f} s ({min(starts):.2f}-{max(starts):.2f}); "
-        f"a worker's processes hold {proportional:.0f} MB (PSS), the largest {resident:.0f} MB (RSS)"
+        f"a worker's processes hold {proportional:.0f} MB (PSS), the largest {resident:.0f} MB (RSS); "
+        f"stolen {statistics.median(share for _, share in found):.1%}"
     )
 
 
@@ -193,7 +205,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--fresh-callers", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--fresh-calls", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--max-pace", type=float, default=math.inf, metavar="MS", help="wait for a machine this quiet")
+    parser.add_argument("--max-stolen", type=float, default=1.0, metavar="SHARE", help="of processor time, by others")
     return parser.parse_args()
 
 
@@ -211,12 +223,11 @@ def main() -> None:
             Way(REFERENCE, fresh(BUBBLEWRAP), given.fresh_callers, given.fresh_calls),
             Way("plain python", fresh([]), given.fresh_callers, given.fresh_calls),
         ]
-        compare(ways, given.repeats, given.max_pace)
+        compare(ways, given.repeats, given.max_stolen)
         for sandbox in sandboxes.values():
-            quiet_pace_ms(given.max_pace)
-            session_cells(sandbox)
+            session_cells(sandbox, given.max_stolen)
     for tier in given.tiers:
-        start_cost(tier, given.repeats, given.max_pace)
+        start_cost(tier, given.repeats, given.max_stolen)
 
 
 if __name__ == "__main__":
