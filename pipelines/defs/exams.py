@@ -18,7 +18,7 @@ from pipelines.curation.contamination import attempt_overlaps, index_of, task_ov
 from pipelines.defs.base import sft_sources
 from pipelines.defs.contamination import parse_decontamination
 from pipelines.defs.task_sets import domain_groups, test_tasks
-from pipelines.defs.task_tools import with_named_tools
+from pipelines.defs.task_tools import require_distinct_in, with_named_tools
 from pipelines.recipe import Recipe, parse_table
 from pipelines.sources.questions import PYTHON
 from pipelines.sources.suites import Item, find_suite, held_out_items
@@ -90,6 +90,7 @@ def suite_choices(recipe: Recipe) -> tuple[SuiteChoice, ...]:
         raise ValueError(f"recipe [evaluation] names the suite {doubled[0]!r} twice: remove one entry")
     known = {PYTHON.name, *recipe.tables.get("tools", {})}
     for choice in choices:
+        require_distinct_in(f"[[evaluation.suites]] {choice.name} tools", choice.tools)
         for tool in set(choice.tools or ()) - known:
             raise ValueError(
                 f"recipe [[evaluation.suites]] {choice.name} names the tool {tool!r}, but there is no table [tools.{tool}]"

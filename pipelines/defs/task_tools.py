@@ -6,17 +6,27 @@ from pydantic import TypeAdapter, ValidationError
 
 from data_contracts.tasks import Task
 from pipelines.recipe import Recipe
-from rollout.tools.declared import declaring
+from rollout.tools.declared import declaring, require_distinct
 from rollout.tools.tables import ToolTable
 
 
 def named_tools(recipe: Recipe) -> tuple[str, ...] | None:
-    """[tasks] tools, in order. Raises ValueError for anything but names."""
+    """[tasks] tools, in order. Raises ValueError for anything but names, each once."""
     names = recipe.table("tasks").get("tools")
     try:
-        return TypeAdapter(tuple[str, ...] | None).validate_python(names, strict=False)
+        given = TypeAdapter(tuple[str, ...] | None).validate_python(names, strict=False)
     except ValidationError as error:
         raise ValueError(f'recipe [tasks] tools={names!r}: give names, e.g. tools = ["python", "time"]') from error
+    require_distinct_in("[tasks] tools", given)
+    return given
+
+
+def require_distinct_in(key: str, names: Sequence[str] | None) -> None:
+    """Raises ValueError where this key of the recipe names a tool twice."""
+    try:
+        require_distinct(names or ())
+    except ValueError as error:
+        raise ValueError(f"recipe {key} {error}") from error
 
 
 def tool_tables(recipe: Recipe) -> dict[str, ToolTable]:

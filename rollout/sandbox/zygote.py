@@ -132,7 +132,7 @@ def _practise(host_process: int, cage: Cage) -> None:
 
 
 def main(host: socket.socket, host_process: int, limits: Limits, tier: Tier, preload: list[str], user: int) -> None:
-    """Preload, lock, greet, serve."""
+    """Preload, lock, practise, greet, serve."""
     # an editable installation finds modules outside the paths that can be read
     gc.disable()
     sys.meta_path[:] = [BuiltinImporter, FrozenImporter, PathFinder]

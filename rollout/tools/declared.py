@@ -17,15 +17,20 @@ def declaring(tasks: Sequence[Task], names: Sequence[str], tables: Mapping[str, 
 
     Raises ValueError for a name that is neither a table nor a tool of the task, and for one that comes twice.
     """
-    doubled = sorted({name for name in names if list(names).count(name) > 1})
-    if doubled:
-        raise ValueError(f"names a tool twice, {doubled[0]!r}: name each once")
+    require_distinct(names)
     offers = {
         name: stated_specs({name: tables[name]})
         for name in names
         if name in tables and not isinstance(tables[name], PythonTable)
     }
     return [task.declaring(_specs(task, names, offers)) for task in tasks]
+
+
+def require_distinct(names: Sequence[str]) -> None:
+    """Raises ValueError for a name that comes twice."""
+    doubled = sorted({name for name in names if list(names).count(name) > 1})
+    if doubled:
+        raise ValueError(f"names a tool twice, {doubled[0]!r}: name each once")
 
 
 def _specs(task: Task, names: Sequence[str], offers: Offers) -> tuple[ToolSpec, ...]:

@@ -158,6 +158,7 @@ def test_the_ui_shows_tables_pairs_and_a_plot_of_all_suites(examined):
         ('[{name="math5000"}]', "did you mean 'math500'"),
         ('[{name="math500"}, {name="math500"}]', "names the suite 'math500' twice"),
         ('[{name="math500", file="x"}]', "suites.0.file"),
+        ('[{name="math500", tools=["python", "python"]}]', "names a tool twice, 'python'"),
         ('[{name="math500", tools=["pyhton"]}]', r"no table \[tools.pyhton\] \(did you mean 'python'"),
     ],
 )

@@ -61,6 +61,9 @@ def test_a_name_that_says_nothing_is_refused(tmp_path, tools, message):
         make_tasks(recipe(tmp_path, tools))
 
 
-def test_slips_are_found_before_the_first_step():
-    (fault,) = faults_here(load_recipe("embedded", ['tasks.tools="python"']))
-    assert "give names" in fault
+@pytest.mark.parametrize(
+    ("tools", "words"), [('"python"', "give names"), ('["python", "python"]', "names a tool twice, 'python'")]
+)
+def test_slips_are_found_before_the_first_step(tools, words):
+    (fault,) = faults_here(load_recipe("embedded", [f"tasks.tools={tools}"]))
+    assert words in fault
