@@ -16,7 +16,7 @@ from typing import Self
 from rollout.sandbox import box, guest, isolation, linux, threads
 from rollout.sandbox.linux import Call, Machine
 from rollout.sandbox.outcome import Limits
-from rollout.sandbox.waiting import events, poll_of, wait_for
+from rollout.sandbox.waiting import events, poll_of
 from rollout.sandbox.wire import EXIT_ERROR, MAX_MESSAGE_BYTES, READY, Cell, Done, Ending, Reply, Request, receive, send
 
 _ABOVE_STANDARD = 3
@@ -43,12 +43,13 @@ class Cage:
 
 
 class Child:
-    """The zygote's side of such a process. Close it when it has ended."""
+    """The zygote's side of such a process. Reap it when it is to end."""
 
     def __init__(self, pid: int, control: socket.socket, cage: Cage) -> None:
         self.pid, self.process = pid, os.pidfd_open(pid)
         self._control, self._cage = control, cage
         self._threads: threads.TaskCount | None = None
+        self._exit_code: int | None = None
         self.has_begun = False
         """Whether code was handed to it: before that, its end is no outcome of code."""
 
@@ -81,14 +82,17 @@ class Child:
         if self._cage.listening:
             _, listeners = receive(self._control)
             if listeners:
-                self._threads = threads.TaskCount(listeners[0], self._cage.machine, self._cage.limits)
+                self._threads = threads.TaskCount(
+                    listeners[0], self.pid, self._cage.machine, self._cage.limits
+                )
         if self._control.recv(MAX_MESSAGE_BYTES) != READY:
             sys.exit("a child could not lock itself")
 
     def finish(self, wall_s: float, token: bytes | None, watched: Sequence[int]) -> Reply | None:
         """Wait for the end of what was begun, within its limits; None if one of `watched` was first.
 
-        token: of a cell that is not the last. Unless the ending is DONE, the process is gone.
+        token: of a cell that is not the last. Unless the ending is DONE, the process runs no more: `reap` it, which takes
+        the kernel longer than most calls.
         """
         start, cpu_before_s = time.monotonic(), self._cpu_s()
         told = [] if token is None else [self._control.fileno()]
@@ -98,43 +102,60 @@ class Child:
             used_s = self._cpu_s() - cpu_before_s
             left_s = wall_s - (time.monotonic() - start), self._cage.limits.cpu_s - used_s
             if min(left_s) <= 0:
-                return self.end(Ending.WALL if left_s[0] <= 0 else Ending.CPU)
+                return self._killed(Ending.WALL if left_s[0] <= 0 else Ending.CPU)
             happened = events(poll, min(left_s[0], left_s[1] / _NUM_CPUS))
             if self.process in happened:
-                return self.end(Ending.EXIT)
+                return Reply(Ending.EXIT, self.reap())
             if self._threads and self._threads.listener in happened:
                 if happened[self._threads.listener] & select.POLLIN:
-                    self._threads.answer()
+                    exit_code = self._threads.answer()
+                    if exit_code is not None:
+                        return self._killed(Ending.EXIT, exit_code)
                 else:  # whoever was counted has ended, and the kernel clears up
                     poll.unregister(self._threads.listener)
             elif token is not None and self._control.fileno() in happened:
-                return self._done(token)
+                return self._done(token, watched)
             elif happened:
-                self.end(Ending.EXIT)
+                self.kill()
                 return None
 
-    def _done(self, token: bytes) -> Reply:
+    def _done(self, token: bytes, watched: Sequence[int]) -> Reply | None:
         message = self._control.recv(MAX_MESSAGE_BYTES)
-        if not message and wait_for([self.process], _EXIT_S):
-            return self.end(Ending.EXIT)
+        if not message:
+            reply = self.finish(_EXIT_S, None, watched)
+            return reply if reply is None or reply.ending is Ending.EXIT else Reply(Ending.FORGED, reply.exit_code)
         try:
             done = Done.unpack(message)
         except struct.error:
-            return self.end(Ending.FORGED)
+            return self._killed(Ending.FORGED)
         if done.token != token:
-            return self.end(Ending.FORGED)
+            return self._killed(Ending.FORGED)
         signal.pidfd_send_signal(self.process, signal.SIGSTOP)  # its threads rest between cells
         return Reply(Ending.DONE, done.exit_code)
 
     def _cpu_s(self) -> float:
         return time.clock_gettime(~self.pid << 3 | _CPU_CLOCK)
 
-    def end(self, ending: Ending) -> Reply:
-        """End it, whatever it does."""
+    def kill(self) -> None:
+        """Let it run no more, whatever it does."""
         signal.pidfd_send_signal(self.process, signal.SIGKILL)
-        _, status = os.waitpid(self.pid, 0)
-        self._close()
-        return Reply(ending, os.waitstatus_to_exitcode(status))
+
+    def end(self) -> int:
+        """Kill and reap it. Returns as `reap` does."""
+        self.kill()
+        return self.reap()
+
+    def _killed(self, ending: Ending, exit_code: int = 0) -> Reply:
+        self.kill()
+        return Reply(ending, exit_code)
+
+    def reap(self) -> int:
+        """Wait until nothing is left of it. Returns its exit code, or minus the signal that ended it."""
+        if self._exit_code is None:
+            _, status = os.waitpid(self.pid, 0)
+            self._exit_code = os.waitstatus_to_exitcode(status)
+            self._close()
+        return self._exit_code
 
     def disown(self) -> None:
         """In a fork of the parent: leave it alone."""
@@ -155,7 +176,10 @@ def _live(cage: Cage, control: socket.socket, parent: int) -> None:
         _get_ready(cage, control, parent)
         guest.serve(control, cage.limits.source_bytes)
     finally:
-        _exit(EXIT_ERROR)  # not looked up in `os`, which the code may have changed
+        try:
+            control.close()  # the zygote waits for a word, or for its absence, before it lets a process end
+        finally:
+            _exit(EXIT_ERROR)  # not looked up in `os`, which the code may have changed
 
 
 def _get_ready(cage: Cage, control: socket.socket, parent: int) -> None:

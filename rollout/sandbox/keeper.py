@@ -14,20 +14,21 @@ def keep(host: socket.socket, host_process: int, cage: Cage) -> None:
     child = Child.fork(cage)
     while events := wait_for([host.fileno(), host_process, child.process], cage.limits.idle_s):
         if child.process in events:
-            end = child.end(Ending.FORGED)
+            end = Reply(Ending.FORGED, child.reap())
             if _is_told(child, end):
                 host.send(end.pack())
             return
         message, descriptors = receive(host)
         if host_process in events or len(descriptors) != NUM_DESCRIPTORS:  # the end of the stream
-            child.end(Ending.EXIT)
+            child.end()
             return
         reply = _run(child, Request.unpack(message), descriptors, [host.fileno(), host_process])
         if reply is not None:
             host.send(reply.pack())
         if reply is None or reply.ending is not Ending.DONE:
+            child.reap()
             return
-    child.end(Ending.EXIT)
+    child.end()
     host.send(Reply(Ending.IDLE, 0).pack())
 
 

@@ -1,13 +1,15 @@
 """Counts the threads and processes of a call from outside, since no limit of the kernel does so for root or for one call.
 
-A second filter hands every `clone` and `fork` and every thread's `exit` to the zygote (seccomp user notification, kernel >=
-5.19), which lets so many threads live at a time, and so many processes start in all: how a process ends nobody need say.
-What else `clone` could do is refused by the allow-list, whatever is answered here.
+A second filter hands every `clone` and `fork` and every end to the zygote (seccomp user notification, kernel >= 5.19),
+which lets so many threads live at a time, and so many processes start in all; and it learns how the call ends before the
+kernel clears its memory up, which takes longer than most calls. What else `clone` could do is refused by the allow-list,
+whatever is answered here.
 """
 
 import errno
 import fcntl
 import os
+import signal
 from contextlib import suppress
 from struct import Struct
 
@@ -21,7 +23,9 @@ _RECEIVE, _SEND = 0xC0502100, 0xC0182101
 _NOTICE, _ANSWER = Struct("=QIIi12xQ40x"), Struct("=QqiI")
 _CLONE_THREAD = 0x10000
 _CONTINUE = 1
-_HANDED_OVER = ("clone", "fork", "vfork", "exit")
+_HANDED_OVER = ("clone", "fork", "vfork", "exit", "exit_group")
+_EXIT_CODE = 0xFF
+"""What of the argument a parent is told."""
 
 
 def listening(machine: Machine) -> Call:
@@ -38,31 +42,44 @@ def can_listen(call: Call) -> bool:
     if child == 0:
         with suppress(OSError):
             call.make()
-            os._exit(0)
+            os.kill(os.getpid(), signal.SIGKILL)  # its exit would be handed over, and nobody listens
         os._exit(1)
-    return os.waitpid(child, 0)[1] == 0
+    return os.waitpid(child, 0)[1] == signal.SIGKILL
 
 
 class TaskCount:
-    """The living threads of a call, besides its first, and the processes that it has started."""
+    """The living threads of a call, besides its first, and the processes that it has started.
 
-    def __init__(self, listener: int, machine: Machine, limits: Limits) -> None:
+    pid: of its first process, whose end is the call's.
+    """
+
+    def __init__(self, listener: int, pid: int, machine: Machine, limits: Limits) -> None:
         self.listener = listener
+        self._pid = pid
         self._clone, self._exit = machine.numbers["clone"], machine.numbers["exit"]
+        self._exit_group = machine.numbers["exit_group"]
         self._limits = limits
         self._num_threads = self._num_processes = 0
 
-    def answer(self) -> None:
-        """Answer one notice: a thread may end, and a thread or process may start while there are fewer than the limit."""
+    def answer(self) -> int | None:
+        """Answer one notice: a thread may end, and a thread or process may start while there are fewer than the limit.
+
+        Returns the exit code with which the call is about to end, if that is what it says; it then waits to be ended.
+        """
         notice = bytearray(_NOTICE.size)
         with suppress(FileNotFoundError):  # whoever asked was ended meanwhile
             fcntl.ioctl(self.listener, _RECEIVE, notice)
-            number, _, _, call, flags = _NOTICE.unpack(notice)
-            error, then = (0, _CONTINUE) if self._allows(call, flags) else (-errno.EAGAIN, 0)
+            number, thread, _, call, argument = _NOTICE.unpack(notice)
+            if call == self._exit_group and thread == self._pid:
+                return int(argument & _EXIT_CODE)
+            error, then = (0, _CONTINUE) if self._allows(call, argument) else (-errno.EAGAIN, 0)
             fcntl.ioctl(self.listener, _SEND, _ANSWER.pack(number, 0, error, then))
+        return None
 
     def _allows(self, call: int, flags: int) -> bool:
         """Whether it may happen; if so it is counted."""
+        if call == self._exit_group:
+            return True
         if call == self._exit:
             self._num_threads -= 1
             return True

@@ -26,7 +26,7 @@ from rollout.sandbox.places import readable_paths
 from rollout.sandbox.refusal import IsolationError
 from rollout.sandbox.tier import Tier
 from rollout.sandbox.waiting import wait_for
-from rollout.sandbox.wire import READY, Ending, Kind, Request, receive, send
+from rollout.sandbox.wire import READY, Kind, Request, receive, send
 
 _NUM_PRACTICES = 10
 """Fewer leave pages that a later fork is the first to write to."""
@@ -48,12 +48,14 @@ class Zygote:
     keepers: list[int] = field(default_factory=list)
     spares: deque[Child] = field(default_factory=deque)
     """Children that wait, the oldest first: it had the most time to make itself ready."""
+    dying: deque[Child] = field(default_factory=deque)
+    """Children that were killed, whose memory the kernel clears up while others run."""
 
     def serve(self) -> None:
         """Answer calls until the host is gone."""
         for _ in range(_NUM_SPARES):
             self.spares.append(Child.fork(self.cage))
-        while self.host_process not in wait_for([self.host.fileno(), self.host_process]):
+        while self.host_process not in self._wait():
             message, descriptors = receive(self.host)
             if not descriptors:  # the end of the stream
                 return
@@ -63,12 +65,25 @@ class Zygote:
             elif not self._answered(request, descriptors):
                 return
 
+    def _wait(self) -> list[int]:
+        """For the host; meanwhile reap who has died."""
+        while True:
+            dying = {child.process: child for child in self.dying}
+            ready = wait_for([self.host.fileno(), self.host_process, *dying])
+            for process in ready:
+                if process in dying:
+                    dying[process].reap()
+                    self.dying.remove(dying[process])
+            if self.host_process in ready or self.host.fileno() in ready:
+                return ready
+
     def _answered(self, request: Request, descriptors: Sequence[int]) -> bool:
         child = self.spares.popleft()
         child.begin(request, descriptors, is_last=True)
         self.spares.append(Child.fork(self.cage))  # while the call runs
         # meanwhile the host has nothing to say but goodbye
         reply = child.finish(request.wall_s, None, [self.host.fileno(), self.host_process])
+        self.dying.append(child)
         if reply is not None:
             self.host.send(reply.pack())
         return reply is not None
@@ -78,8 +93,8 @@ class Zygote:
         pid = linux.fork()
         if pid == 0:
             self.host.close()
-            for spare in self.spares:
-                spare.disown()
+            for child in (*self.spares, *self.dying):
+                child.disown()
             keeper.keep(socket.socket(fileno=descriptor), self.host_process, self.cage)
             os._exit(0)
         self.keepers.append(pid)
@@ -126,8 +141,8 @@ def _practise(host_process: int, cage: Cage) -> None:
         ours.shutdown(socket.SHUT_WR)
         zygote = Zygote(theirs, host_process, cage)
         zygote.serve()
-    for spare in zygote.spares:
-        spare.end(Ending.EXIT)
+    for child in (*zygote.spares, *zygote.dying):
+        child.end()
     os.close(source)
 
 
