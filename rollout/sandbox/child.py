@@ -1,7 +1,6 @@
 """A single-use process that is forked and locked ahead of time, and waits for something to run."""
 
 import os
-import secrets
 import select
 import signal
 import socket
@@ -14,7 +13,7 @@ from os import _exit
 from typing import Self
 
 from rollout.sandbox import box, guest, isolation, linux, threads
-from rollout.sandbox.linux import Call, Machine
+from rollout.sandbox.linux import Call
 from rollout.sandbox.outcome import Limits
 from rollout.sandbox.waiting import events, poll_of
 from rollout.sandbox.wire import EXIT_ERROR, MAX_MESSAGE_BYTES, READY, Cell, Done, Ending, Reply, Request, receive, send
@@ -31,13 +30,13 @@ _NUM_CPUS = os.cpu_count() or 1
 class Cage:
     """How the children of a zygote are confined."""
 
-    machine: Machine
     limits: Limits
     has_namespace: bool
     """A process namespace of its own for each."""
     confinement: tuple[Call, ...]
     listening: Call | None
     """Gives what threads are counted by; None where they cannot be counted: then there are none."""
+    numbers: threads.Numbers
     file_limit: Call
     allow_list: Call
 
@@ -71,7 +70,7 @@ class Child:
         else:
             self._await_ready()
         self.has_begun = True
-        token = secrets.token_bytes(_TOKEN_BYTES)
+        token = os.urandom(_TOKEN_BYTES)
         send(self._control, Cell(is_last, request.seed, token).pack(), descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
@@ -83,7 +82,7 @@ class Child:
             _, listeners = receive(self._control)
             if listeners:
                 self._threads = threads.TaskCount(
-                    listeners[0], self.pid, self._cage.machine, self._cage.limits
+                    listeners[0], self.pid, self._cage.numbers, self._cage.limits
                 )
         if self._control.recv(MAX_MESSAGE_BYTES) != READY:
             sys.exit("a child could not lock itself")

@@ -66,6 +66,7 @@ _LIBC = ctypes.PyDLL(None, use_errno=True)
 _SYSCALL = _LIBC.syscall
 _SYSCALL.restype = ctypes.c_long
 _SYSCALL.argtypes = [ctypes.c_long] * _NUM_WORDS
+_FORK = _LIBC.fork
 
 
 class Call(NamedTuple):
@@ -101,7 +102,7 @@ def fork() -> int:
 
     The interpreter's own work after a fork is for the locks of other threads; it would touch 250 pages of the child.
     """
-    pid = int(_LIBC.fork())
+    pid = int(_FORK())
     if pid < 0:
         raise OSError(ctypes.get_errno(), f"fork: {os.strerror(ctypes.get_errno())}")
     return pid

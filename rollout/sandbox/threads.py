@@ -12,6 +12,7 @@ import os
 import signal
 from contextlib import suppress
 from struct import Struct
+from typing import NamedTuple
 
 from rollout.sandbox import seccomp
 from rollout.sandbox.linux import Call, Machine
@@ -26,6 +27,19 @@ _CONTINUE = 1
 _HANDED_OVER = ("clone", "fork", "vfork", "exit", "exit_group")
 _EXIT_CODE = 0xFF
 """What of the argument a parent is told."""
+
+
+class Numbers(NamedTuple):
+    """Of the system calls that are told apart."""
+
+    clone: int
+    exit: int
+    exit_group: int
+
+    @classmethod
+    def of(cls, machine: Machine) -> "Numbers":
+        """Looked up once, before any fork."""
+        return cls(*(machine.numbers[name] for name in cls._fields))
 
 
 def listening(machine: Machine) -> Call:
@@ -53,11 +67,10 @@ class TaskCount:
     pid: of its first process, whose end is the call's.
     """
 
-    def __init__(self, listener: int, pid: int, machine: Machine, limits: Limits) -> None:
+    def __init__(self, listener: int, pid: int, numbers: Numbers, limits: Limits) -> None:
         self.listener = listener
         self._pid = pid
-        self._clone, self._exit = machine.numbers["clone"], machine.numbers["exit"]
-        self._exit_group = machine.numbers["exit_group"]
+        self._clone, self._exit, self._exit_group = numbers
         self._limits = limits
         self._num_threads = self._num_processes = 0
 
@@ -67,13 +80,15 @@ class TaskCount:
         Returns the exit code with which the call is about to end, if that is what it says; it then waits to be ended.
         """
         notice = bytearray(_NOTICE.size)
-        with suppress(FileNotFoundError):  # whoever asked was ended meanwhile
+        try:
             fcntl.ioctl(self.listener, _RECEIVE, notice)
             number, thread, _, call, argument = _NOTICE.unpack(notice)
             if call == self._exit_group and thread == self._pid:
                 return int(argument & _EXIT_CODE)
             error, then = (0, _CONTINUE) if self._allows(call, argument) else (-errno.EAGAIN, 0)
             fcntl.ioctl(self.listener, _SEND, _ANSWER.pack(number, 0, error, then))
+        except FileNotFoundError:  # whoever asked was ended meanwhile
+            pass
         return None
 
     def _allows(self, call: int, flags: int) -> bool:

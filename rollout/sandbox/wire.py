@@ -131,7 +131,10 @@ def send(channel: socket.socket, message: bytes, descriptors: Sequence[int]) -> 
 def receive(channel: socket.socket) -> tuple[bytes, list[int]]:
     """A message and the descriptors that came with it; empty at the end of the stream."""
     message, ancillary, _, _ = channel.recvmsg(MAX_MESSAGE_BYTES, _RIGHTS_BYTES)
-    return message, [number for _, _, data in ancillary for number in memoryview(data).cast("i")]
+    descriptors: list[int] = []
+    for _, _, data in ancillary:
+        descriptors.extend(memoryview(data).cast("i"))
+    return message, descriptors
 
 
 EXIT_OK, EXIT_ERROR, EXIT_MEMORY = 0, 1, 86

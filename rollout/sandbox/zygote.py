@@ -48,8 +48,8 @@ class Zygote:
     keepers: list[int] = field(default_factory=list)
     spares: deque[Child] = field(default_factory=deque)
     """Children that wait, the oldest first: it had the most time to make itself ready."""
-    dying: deque[Child] = field(default_factory=deque)
-    """Children that were killed, whose memory the kernel clears up while others run."""
+    dying: dict[int, Child] = field(default_factory=dict)
+    """By their processes: children that were killed, whose memory the kernel clears up while others run."""
 
     def serve(self) -> None:
         """Answer calls until the host is gone."""
@@ -68,12 +68,10 @@ class Zygote:
     def _wait(self) -> list[int]:
         """For the host; meanwhile reap who has died."""
         while True:
-            dying = {child.process: child for child in self.dying}
-            ready = wait_for([self.host.fileno(), self.host_process, *dying])
+            ready = wait_for([self.host.fileno(), self.host_process, *self.dying])
             for process in ready:
-                if process in dying:
-                    dying[process].reap()
-                    self.dying.remove(dying[process])
+                if process in self.dying:
+                    self.dying.pop(process).reap()
             if self.host_process in ready or self.host.fileno() in ready:
                 return ready
 
@@ -83,7 +81,7 @@ class Zygote:
         self.spares.append(Child.fork(self.cage))  # while the call runs
         # meanwhile the host has nothing to say but goodbye
         reply = child.finish(request.wall_s, None, [self.host.fileno(), self.host_process])
-        self.dying.append(child)
+        self.dying[child.process] = child
         if reply is not None:
             self.host.send(reply.pack())
         return reply is not None
@@ -93,7 +91,7 @@ class Zygote:
         pid = linux.fork()
         if pid == 0:
             self.host.close()
-            for child in (*self.spares, *self.dying):
+            for child in (*self.spares, *self.dying.values()):
                 child.disown()
             keeper.keep(socket.socket(fileno=descriptor), self.host_process, self.cage)
             os._exit(0)
@@ -121,11 +119,11 @@ def _cage(limits: Limits, tier: Tier) -> Cage:
         )
     policy = seccomp.policy(machine(), box=tier is Tier.BWRAP, threads=counted, processes=limits.num_processes > 0)
     return Cage(
-        machine=machine(),
         limits=limits,
         has_namespace=tier is Tier.BWRAP,
         confinement=isolation.confinement(limits, tier),
         listening=listening if counted else None,
+        numbers=threads.Numbers.of(machine()),
         file_limit=isolation.file_limit(limits),
         allow_list=seccomp.installation(seccomp.assemble(machine(), policy)),
     )
@@ -141,7 +139,7 @@ def _practise(host_process: int, cage: Cage) -> None:
         ours.shutdown(socket.SHUT_WR)
         zygote = Zygote(theirs, host_process, cage)
         zygote.serve()
-    for child in (*zygote.spares, *zygote.dying):
+    for child in (*zygote.spares, *zygote.dying.values()):
         child.end()
     os.close(source)
 
