@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -194,11 +194,17 @@ def start_cost(tier: Tier, repeats: int, max_stolen: float) -> None:
 
 def memory_mb() -> tuple[float, float]:
     """Resident memory of the largest process below us, and the proportional memory of all of them, in MB."""
-    tables = []
-    for pid in descendants(os.getpid()):
-        with suppress(FileNotFoundError, ProcessLookupError):  # of a call that has ended
-            tables.append(read_rollup(pid))
+    tables = read_rollups(descendants(os.getpid()))
     return max(table["Rss"] for table in tables), sum(table["Pss"] for table in tables)
+
+
+def read_rollups(pids: Iterable[int]) -> list[dict[str, float]]:
+    """Of those that still have memory: a call has ended before it has given up its own."""
+    tables = []
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            tables.append(read_rollup(pid))
+    return tables
 
 
 def read_rollup(pid: int) -> dict[str, float]:

@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.sandbox import read_rollup
+from benchmarks.sandbox import read_rollup, read_rollups
 from rollout.sandbox import Outcome, Sandbox, Status, Tier
 from tests.rollout.sandbox.attacks.abuse import Abuse
 from tests.rollout.sandbox.attacks.campaign import ABUSES, HASTY, PATIENT
@@ -69,7 +69,7 @@ class Reading:
         LIBC.malloc_trim(0)
         return cls(
             read_rollup(os.getpid())["Rss"],
-            sum(read_rollup(pid)["Pss"] for pid in descendants(os.getpid())),
+            sum(table["Pss"] for table in read_rollups(descendants(os.getpid()))),
             len(descendants(os.getpid())),
             len(os.listdir("/proc/self/fd")),
             len(Path("/proc/self/mountinfo").read_text().splitlines()),

@@ -45,7 +45,8 @@ class Zygote:
     host_process: int
     """A pidfd: readable when the host has ended, even if something else still holds its socket."""
     cage: Cage
-    keepers: list[int] = field(default_factory=list)
+    keepers: dict[int, int] = field(default_factory=dict)
+    """Process descriptor → id, of those that keep a session."""
     spares: deque[Child] = field(default_factory=deque)
     """Children that wait, the oldest first: it had the most time to make itself ready."""
     dying: dict[int, Child] = field(default_factory=dict)
@@ -68,10 +69,13 @@ class Zygote:
     def _wait(self) -> list[int]:
         """For the host; meanwhile reap who has died."""
         while True:
-            ready = wait_for([self.host.fileno(), self.host_process, *self.dying])
+            ready = wait_for([self.host.fileno(), self.host_process, *self.dying, *self.keepers])
             for process in ready:
                 if process in self.dying:
                     self.dying.pop(process).reap()
+                elif process in self.keepers:
+                    os.waitpid(self.keepers.pop(process), 0)
+                    os.close(process)
             if self.host_process in ready or self.host.fileno() in ready:
                 return ready
 
@@ -87,15 +91,16 @@ class Zygote:
         return reply is not None
 
     def _open_session(self, descriptor: int) -> None:
-        self.keepers = [pid for pid in self.keepers if os.waitpid(pid, os.WNOHANG) == (0, 0)]
         pid = linux.fork()
         if pid == 0:
             self.host.close()
             for child in (*self.spares, *self.dying.values()):
                 child.disown()
+            for process in self.keepers:
+                os.close(process)
             keeper.keep(socket.socket(fileno=descriptor), self.host_process, self.cage)
             os._exit(0)
-        self.keepers.append(pid)
+        self.keepers[os.pidfd_open(pid)] = pid
         os.close(descriptor)
 
 
