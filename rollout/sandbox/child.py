@@ -81,9 +81,7 @@ class Child:
         if self._cage.listening:
             _, listeners = receive(self._control)
             if listeners:
-                self._threads = threads.TaskCount(
-                    listeners[0], self.pid, self._cage.numbers, self._cage.limits
-                )
+                self._threads = threads.TaskCount(listeners[0], self.pid, self._cage.numbers, self._cage.limits)
         if self._control.recv(MAX_MESSAGE_BYTES) != READY:
             sys.exit("a child could not lock itself")
 
