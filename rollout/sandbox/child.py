@@ -146,6 +146,11 @@ class Child:
         self.kill()
         return Reply(ending, exit_code)
 
+    @property
+    def is_reaped(self) -> bool:
+        """Whether nothing is left of it."""
+        return self._exit_code is not None
+
     def reap(self) -> int:
         """Wait until nothing is left of it. Returns its exit code, or minus the signal that ended it."""
         if self._exit_code is None:

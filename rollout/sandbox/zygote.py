@@ -33,6 +33,8 @@ _NUM_PRACTICES = 10
 _STDIN, _STDOUT = 0, 1
 _NUM_SPARES = 2
 """To be ready takes a child longer than most calls take."""
+_MAX_DYING = 1
+"""Before the next call begins: what ended may hold as much memory as what runs."""
 _STACK_BYTES = 2**20
 """Of a thread: the default of 8 MiB would use up a call's address space."""
 
@@ -85,9 +87,12 @@ class Zygote:
         self.spares.append(Child.fork(self.cage))  # while the call runs
         # meanwhile the host has nothing to say but goodbye
         reply = child.finish(request.wall_s, None, [self.host.fileno(), self.host_process])
-        self.dying[child.process] = child
+        if not child.is_reaped:
+            self.dying[child.process] = child
         if reply is not None:
             self.host.send(reply.pack())
+        while len(self.dying) > _MAX_DYING:
+            self.dying.pop(next(iter(self.dying))).reap()
         return reply is not None
 
     def _open_session(self, descriptor: int) -> None:
