@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 
 from data_contracts.manifests import Metric
@@ -33,18 +34,43 @@ class Comparison:
     """Two-sided p-value of the paired permutation test on the mean difference."""
 
 
-def compare(first: Sequence[ScoredAttempt], second: Sequence[ScoredAttempt]) -> list[Comparison]:
-    """avg, then pass@k, pass^k and maj@k for every k that both have, paired by task key.
+class Pairing(StrEnum):
+    """What makes two tasks the same."""
+
+    TASK = "task"
+    """Problem, prompt, tools and limits."""
+    ITEM = "item"
+    """The problem, as its source numbers it: to compare prompts, tools or limits."""
+
+
+def compare(
+    first: Sequence[ScoredAttempt], second: Sequence[ScoredAttempt], pairing: Pairing = Pairing.TASK
+) -> list[Comparison]:
+    """avg, then pass@k, pass^k and maj@k for every k that both have, paired by task, or by the item that tasks come from.
 
     Tasks that only one of them was asked, or labelled, are left out; without a common task there is nothing to compare.
+    Raises ValueError where a run asks an item in several ways and they are to be paired by item.
     """
-    ours, theirs = ({group.task_key: group for group in task_groups(attempts)} for attempts in (first, second))
+    ours, theirs = (_named(task_groups(attempts), pairing) for attempts in (first, second))
     common = [k for k in sizes(list(ours.values())) if k in sizes(list(theirs.values()))]
     figures: dict[str, Callable[[TaskGroup], float | None]] = {"avg": partial(TaskGroup.mean, part=STRICT)}
     for metric in Metric:
         figures |= {metric.value.replace("k", str(k)): partial(TaskGroup.value, metric=metric, k=k) for k in common}
     found = [_compared(name, value, ours, theirs) for name, value in figures.items()]
     return [comparison for comparison in found if comparison is not None]
+
+
+def _named(groups: Sequence[TaskGroup], pairing: Pairing) -> dict[str, TaskGroup]:
+    if pairing is Pairing.TASK:
+        return {group.task_key: group for group in groups}
+    named: dict[str, TaskGroup] = {}
+    for group in groups:
+        if group.item in named:
+            raise ValueError(
+                f"{group.item} is asked in several ways in one run: pair by {Pairing.TASK}, not by {pairing}"
+            )
+        named[group.item] = group
+    return named
 
 
 def _compared(

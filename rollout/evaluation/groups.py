@@ -21,6 +21,11 @@ class TaskGroup:
     attempts_G: tuple[ScoredAttempt, ...]
 
     @property
+    def item(self) -> str:
+        """Where the task comes from, whatever prompt, tools and limits it is asked with."""
+        return self.attempts_G[0].item
+
+    @property
     def num_correct(self) -> int:
         """Attempts that are right, strictly."""
         return sum(a.outcome is Outcome.CORRECT for a in self.attempts_G)

@@ -196,6 +196,10 @@ def test_evaluations_without_a_common_task_are_one_message(finished, served):
     assert other.returncode == 0, other.stderr
     done = run("compare", folder / "out", folder / "bare")
     assert (done.returncode, "have no task in common" in done.stderr) == (2, True)
+    assert "--by item" in done.stderr
+    paired = run("compare", folder / "out", folder / "bare", "--by", "item")
+    line = next(line for line in paired.stdout.splitlines() if line.startswith("avg"))
+    assert (paired.returncode, line.split()[1]) == (0, "1")
     missing = run("compare", folder / "out", folder / "nowhere")
     assert (missing.returncode, "holds no finished evaluation" in missing.stderr) == (2, True)
 

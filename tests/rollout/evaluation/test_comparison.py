@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rollout.evaluation.comparison import compare
+from rollout.evaluation.comparison import Pairing, compare
 from rollout.statistics import bootstrap_interval
 from tests.rollout.evaluation.made import group
 
@@ -40,3 +40,22 @@ def test_the_other_way_round_the_difference_changes_its_sign_alone():
 def test_runs_without_a_common_task_are_no_comparison():
     assert compare(runs({"a": (1, 1)}), runs({"b": (1, 1)})) == []
     assert compare(runs({"a": (1, 1)}), []) == []
+
+
+def test_by_item_the_same_problems_are_paired_although_their_tasks_differ():
+    ours = runs({"a": (0, 4), "b": (1, 3), "c": (4, 0)})
+    theirs = [
+        attempt.model_copy(update={"task_key": f"{attempt.task_key}-with-tools"})
+        for attempt in runs({"a": (2, 2), "b": (1, 3), "d": (4, 0)})
+    ]
+    assert compare(ours, theirs) == []
+    [avg, *_] = compare(ours, theirs, Pairing.ITEM)
+    assert (avg.num_tasks, avg.wins, avg.losses) == (2, 1, 0)
+    assert (avg.first, avg.second) == (1 / 8, 3 / 8)
+
+
+def test_an_item_that_one_run_asks_in_several_ways_cannot_be_paired():
+    asked = runs({"a": (1, 1)})
+    again = [attempt.model_copy(update={"task_key": "another prompt"}) for attempt in asked]
+    with pytest.raises(ValueError, match=r"/a is asked in several ways in one run: pair by task"):
+        compare(asked, asked + again, Pairing.ITEM)
