@@ -51,8 +51,6 @@ BUBBLEWRAP = [
     "/",
     "--dev",
     "/dev",
-    "--tmpfs",
-    "/tmp",
     "--",
 ]
 PYTHON = [sys.executable, "-I", "-c"]
