@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -173,5 +174,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(_STOP_S)  # it ends by itself when the socket closes, and takes its child along
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # bubblewrap alone would leave what hangs in it
         process.wait()

@@ -1,6 +1,7 @@
 """How a call ends is told before the kernel has cleared up after it, and no differently where that cannot be done."""
 
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +78,17 @@ def test_nothing_is_left_of_the_last_call_while_none_follows(tier: Tier):
         with sandbox.session() as session:
             assert session.run("import os\nos._exit(3)").status is Status.ERROR
         assert eventually(lambda: not zombies())
+
+
+@pytest.mark.parametrize("tier", list(Tier))
+def test_a_fork_server_that_hangs_is_ended_with_all_that_is_in_it(tier: Tier):
+    before = descendants(os.getpid())
+    with Sandbox(LIMITS, num_workers=1, tier=tier) as sandbox:
+        sandbox.run("1")
+        started = descendants(os.getpid()) - before
+        for pid in started:
+            os.kill(pid, signal.SIGSTOP)
+    assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started))
 
 
 def zombies() -> list[str]:
