@@ -89,7 +89,7 @@ class Child:
         """Wait for the end of what was begun, within its limits; None if one of `watched` was first.
 
         token: of a cell that is not the last. Unless the ending is DONE, the process runs no more: `reap` it, which takes
-        the kernel longer than most calls.
+        the kernel a millisecond and more.
         """
         start, cpu_before_s = time.monotonic(), self._cpu_s()
         told = [] if token is None else [self._control.fileno()]

@@ -2,7 +2,7 @@
 
 A second filter hands every `clone` and `fork` and every end to the zygote (seccomp user notification, kernel >= 5.19),
 which lets so many threads live at a time, and so many processes start in all; and it learns how the call ends before the
-kernel clears its memory up, which takes longer than most calls. What else `clone` could do is refused by the allow-list,
+kernel clears its memory up, which takes a millisecond and more. What else `clone` could do is refused by the allow-list,
 whatever is answered here.
 """
 

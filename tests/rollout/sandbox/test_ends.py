@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from rollout.sandbox import Sandbox, Status, Tier
+from rollout.sandbox.linux import machine
 from tests.rollout.sandbox.conftest import LIMITS
-from tests.rollout.sandbox.test_lifetime import descendants, eventually
+from tests.rollout.sandbox.test_lifetime import descendants, eventually, zombies
 
-EXIT_GROUP = {"x86_64": 231, "aarch64": 94}[os.uname().machine]
+EXIT_GROUP = machine().numbers["exit_group"]
 CODES = [
     ("print(1)", Status.OK, "1\n"),
     ("print('x' * 4000)", Status.OK, "x" * 4000 + "\n"),
@@ -77,7 +78,7 @@ def test_nothing_is_left_of_the_last_call_while_none_follows(tier: Tier):
             assert sandbox.run(code).status is status
         with sandbox.session() as session:
             assert session.run("import os\nos._exit(3)").status is Status.ERROR
-        assert eventually(lambda: not zombies())
+        assert eventually(lambda: not zombies(os.getpid()))
 
 
 @pytest.mark.parametrize("tier", list(Tier))
@@ -89,18 +90,3 @@ def test_a_fork_server_that_hangs_is_ended_with_all_that_is_in_it(tier: Tier):
         for pid in started:
             os.kill(pid, signal.SIGSTOP)
     assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started))
-
-
-def zombies() -> list[str]:
-    """Those of our own processes whose end nobody has taken note of."""
-    ours = {str(pid) for pid in (os.getpid(), *descendants(os.getpid()))}
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = path.read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        state, parent = text.rpartition(")")[2].split()[:2]
-        if state == "Z" and parent in ours:
-            found.append(text)
-    return found

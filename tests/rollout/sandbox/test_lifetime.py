@@ -29,22 +29,28 @@ NOBODY = 65_534
 
 def descendants(root: int) -> set[int]:
     """Living processes below `root`, zombies excluded."""
-    parents = dict(_living())
+    parents = {pid: parent for pid, parent, state in _processes() if state != "Z"}
     found: set[int] = set()
     while grown := {pid for pid, parent in parents.items() if parent in found | {root}} - found:
         found |= grown
     return found
 
 
-def _living() -> list[tuple[int, int]]:
+def zombies(root: int) -> set[int]:
+    """Processes below `root` whose end nobody has taken note of."""
+    ours = descendants(root) | {root}
+    return {pid for pid, parent, state in _processes() if state == "Z" and parent in ours}
+
+
+def _processes() -> list[tuple[int, int, str]]:
+    """Id, parent and state of each."""
     rows = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, parent = path.read_text().rpartition(")")[2].split()[:2]
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if state != "Z":
-            rows.append((int(path.parent.name), int(parent)))
+        rows.append((int(path.parent.name), int(parent), state))
     return rows
 
 
@@ -75,7 +81,7 @@ NUM_PROCESSES = 5
 def _marked() -> set[int]:
     mark = f'"idle_s": {MARKED.idle_s}'.encode()
     found = set()
-    for pid, _ in _living():
+    for pid, _, _ in _processes():
         with suppress(FileNotFoundError, ProcessLookupError):
             if mark in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.add(pid)
