@@ -11,7 +11,7 @@ import pytest
 from rollout.sandbox import Sandbox, Status, Tier
 from rollout.sandbox.linux import machine
 from tests.rollout.sandbox.conftest import LIMITS
-from tests.rollout.sandbox.test_lifetime import descendants, eventually, zombies
+from tests.rollout.sandbox.test_lifetime import descendants, eventually, signal_all, zombies
 
 EXIT_GROUP = machine().numbers["exit_group"]
 CODES = [
@@ -87,6 +87,5 @@ def test_a_fork_server_that_hangs_is_ended_with_all_that_is_in_it(tier: Tier):
     with Sandbox(LIMITS, num_workers=1, tier=tier) as sandbox:
         sandbox.run("1")
         started = descendants(os.getpid()) - before
-        for pid in started:
-            os.kill(pid, signal.SIGSTOP)
+        signal_all(started, signal.SIGSTOP)
     assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started))

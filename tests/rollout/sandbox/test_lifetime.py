@@ -64,10 +64,11 @@ def eventually(condition, seconds: float = 30.0) -> bool:
     return bool(condition())
 
 
-def _kill(pids: set[int]) -> None:
+def signal_all(pids: set[int], number: signal.Signals = signal.SIGKILL) -> None:
+    """To each that still is: the process of a call may outlive its answer by a moment."""
     for pid in pids:
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
 
 
 MARKED = Limits(idle_s=600 + os.getpid() / 2**22)
@@ -115,7 +116,7 @@ def test_a_call_whose_processes_are_killed_is_run_again(tier: Tier):
             call = pool.submit(sandbox.run, "import time\ntime.sleep(0.3)\nprint('answered')")
             time.sleep(0.15)
             running = sorted(_marked())
-            _kill({running[number % len(running)]})
+            signal_all({running[number % len(running)]})
             assert call.result(timeout=20).stdout == "answered\n"
     assert eventually(lambda: not _marked())
 
@@ -124,10 +125,10 @@ def test_a_session_whose_processes_are_killed_is_restored(tier: Tier):
     with Sandbox(MARKED, num_workers=1, tier=tier) as sandbox, sandbox.session(5) as session:
         drawn = session.run("import random\nx = random.random()\nx").stdout
         for _ in range(3):
-            _kill(_marked())
+            signal_all(_marked())
             assert session.run("x").stdout == drawn
         assert session.run("import time\nnow = time.time_ns()\nnow").status is Status.OK
-        _kill(_marked())
+        signal_all(_marked())
         with pytest.raises(InfrastructureError, match="do not run the same again"):
             session.run("now")
 
@@ -151,12 +152,11 @@ def test_no_session_is_opened_at_a_zygote_that_is_being_killed(tier: Tier):
     worker = Worker(MARKED, DEFAULT_PRELOAD, tier)
     try:
         worker.call(b"1", b"", seed=0, wall_s=9)
-        for pid in _marked():
-            os.kill(pid, signal.SIGSTOP)
+        signal_all(_marked(), signal.SIGSTOP)
         with ThreadPoolExecutor(1) as pool:
             opened = pool.submit(worker.open_session)
             time.sleep(0.3)
-            _kill(_marked())
+            signal_all(_marked())
             with pytest.raises(InfrastructureError, match="lost its zygote"):
                 opened.result(timeout=60)
         worker.open_session().close()
@@ -170,7 +170,7 @@ def test_a_zygote_that_never_lives_is_an_infrastructure_error(tier: Tier):
 
     def keep_killing() -> None:
         while not over.wait(0.05):
-            _kill(descendants(os.getpid()) - before)
+            signal_all(descendants(os.getpid()) - before)
 
     with Sandbox(num_workers=1, tier=tier) as sandbox, ThreadPoolExecutor(1) as pool:
         killer = pool.submit(keep_killing)
@@ -213,7 +213,7 @@ def test_a_forked_host_needs_a_sandbox_of_its_own():
 def test_a_zygote_outlives_the_thread_that_started_it():
     before = descendants(os.getpid())
     with Sandbox(num_workers=1) as sandbox:
-        _kill(descendants(os.getpid()) - before)
+        signal_all(descendants(os.getpid()) - before)
         with ThreadPoolExecutor(1) as pool:
             pool.submit(sandbox.run, "1").result()
         zygote = min(descendants(os.getpid()) - before)
