@@ -355,7 +355,7 @@ def test_state_is_let_go_of_when_a_run_breaks() -> None:
 
 
 def test_calls_of_one_turn_run_at_once() -> None:
-    together = Barrier(3, timeout=5)
+    together = Barrier(3, timeout=30)
 
     class Meets(Echo):
         def call(self, arguments, seed):

@@ -198,7 +198,7 @@ def test_a_server_that_dies_and_comes_back_loses_no_call(monkeypatch) -> None:
     options = ("--workers", "1", "--tier", "landlock")
     remote = RemoteSandbox(f"http://127.0.0.1:{port}", LIMITS, num_retries=8, first_pause_s=0.1)
     with remote, ThreadPoolExecutor(1) as pool, served(port, *options) as process:
-        told = pool.submit(remote.run, "import time\ntime.sleep(0.9)\nprint(42)")
+        told = pool.submit(remote.run, "import time\ntime.sleep(0.5)\nprint(42)")
         time.sleep(0.3)
         process.kill()
         process.wait()

@@ -59,9 +59,9 @@ def test_no_more_calls_a_second_than_the_rate() -> None:
 
 def test_waiting_for_a_turn_is_no_time_of_the_call() -> None:
     pace = Pace(max_concurrent=1)
-    tool = LimitedTool(Counts(takes_s=0.1), pace, timeout_s=0.3)
-    with ThreadPoolExecutor(5) as pool:
-        statuses = {done.status for done in pool.map(lambda i: tool.call({}, i), range(5))}
+    tool = LimitedTool(Counts(takes_s=0.1), pace, timeout_s=1.0)
+    with ThreadPoolExecutor(12) as pool:
+        statuses = {done.status for done in pool.map(lambda i: tool.call({}, i), range(12))}
     assert statuses == {CallStatus.OK}
 
 
