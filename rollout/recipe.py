@@ -75,6 +75,11 @@ class AttemptsRecipe(_Table):
     """Seconds that an attempt may wait for its tools, all turns together, where its task does not say."""
     sandbox: SandboxTable = SandboxTable()
 
+    @property
+    def title(self) -> str:
+        """What tells these attempts from others of their kind, in lines of progress."""
+        return ""
+
 
 class AdaptiveRecipe(_Table):
     """Which tasks are left before all their `num_attempts` attempts (rollout.adaptive)."""
@@ -115,3 +120,7 @@ class EvaluateRecipe(AttemptsRecipe):
     """Named sets of domains that get a row of their own, beside `all` and each domain."""
     redact: bool = False
     """For suites that ask not to be republished: hashes, outcomes and counts are written, no text."""
+
+    @property
+    def title(self) -> str:
+        return f"{self.label} on {self.suite}"

@@ -83,7 +83,8 @@ def sample_kept(spec: RunSpec, recipe: AttemptsRecipe, record: type[K], keep: Ca
     tasks = sorted(read_dataset(Path(given.path), Task, given.content_hash), key=lambda t: t.key)
     attempts: list[K] = []
     with ExitStack() as stack:
-        progress = stack.enter_context(Progress(spec.kind.value, len(tasks) * recipe.num_attempts, unit="attempts"))
+        label = f"{spec.kind.value} {recipe.title}".rstrip()
+        progress = stack.enter_context(Progress(label, len(tasks) * recipe.num_attempts, unit="attempts"))
         engine = cache(lambda: stack.enter_context(opened(spec, recipe, tasks)))
         shards = _Shards(spec, recipe, engine, progress, record, keep)
         for number in count():

@@ -81,6 +81,7 @@ def test_a_recipe_says_what_stands_behind_the_tools(tmp_path):
     with model_server() as server:
         done = asked(tmp_path, server.base_url, "--tools", recipe)
     assert done.returncode == 0, done.stderr
+    assert "[evaluate tiny on " in done.stderr
     attempts = read_dataset(result(tmp_path / "out")["attempts"], Attempt)
     assert {call.result.split(":")[0] for attempt in attempts for call in attempt.calls()} == {"read"}
 
